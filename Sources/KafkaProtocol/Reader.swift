@@ -1,0 +1,190 @@
+/// A frame that ends before its message does, or whose counts and lengths lie.
+public enum WireError: Error, Equatable {
+    case truncated
+}
+
+/// Reads fields from a frame. The first short read poisons it: later reads yield zeros, and `finish()` throws once.
+public struct Reader: WireFormat, ~Copyable, ~Escapable {
+    @usableFromInline let span: RawSpan
+    /// Position of the next byte to read.
+    public private(set) var position: Int
+    @usableFromInline var poisoned = false
+    private var tagsLeft: UInt32?
+    public let version: Int16
+    public let flexible: Bool
+
+    @_lifetime(copy span)
+    public init(_ span: RawSpan, at position: Int = 0, version: Int16, flexible: Bool) {
+        self.span = span
+        self.position = position
+        self.version = version
+        self.flexible = flexible
+    }
+
+    public var exhausted: Bool { poisoned }
+    public var remaining: Int { span.byteCount - position }
+
+    @_lifetime(self: copy self)
+    mutating func take<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type) -> T {
+        let size = MemoryLayout<T>.size
+        guard remaining >= size else {
+            poison()
+            return 0
+        }
+        let value = unsafe span.unsafeLoadUnaligned(fromUncheckedByteOffset: position, as: T.self)
+        position &+= size
+        return T(bigEndian: value)
+    }
+
+    @_lifetime(self: copy self)
+    mutating func poison() {
+        poisoned = true
+        position = span.byteCount
+    }
+
+    @_lifetime(self: copy self)
+    mutating func unsignedVarint() -> UInt32 {
+        var result: UInt32 = 0
+        var shift: UInt32 = 0
+        while shift < 35 {
+            let byte = take(UInt8.self)
+            result |= UInt32(byte & 0x7f) &<< shift
+            if byte < 0x80 { return result }
+            shift &+= 7
+        }
+        poison()
+        return 0
+    }
+
+    /// −1 for null.
+    @_lifetime(self: copy self)
+    private mutating func shortLength() -> Int { flexible ? Int(unsignedVarint()) &- 1 : Int(take(Int16.self)) }
+    @_lifetime(self: copy self)
+    private mutating func length() -> Int { flexible ? Int(unsignedVarint()) &- 1 : Int(take(Int32.self)) }
+
+    @_lifetime(self: copy self)
+    private mutating func text(_ byteCount: Int) -> String {
+        guard byteCount >= 0, remaining >= byteCount else {
+            poison()
+            return ""
+        }
+        defer { position &+= byteCount }
+        return unsafe span.extracting(position..<(position &+ byteCount)).withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func octets(_ byteCount: Int) -> [UInt8] {
+        guard byteCount >= 0, remaining >= byteCount else {
+            poison()
+            return []
+        }
+        defer { position &+= byteCount }
+        return unsafe span.extracting(position..<(position &+ byteCount)).withUnsafeBytes { unsafe Array($0) }
+    }
+
+    @_lifetime(self: copy self)
+    public mutating func bool(_ value: inout Bool) { value = take(Int8.self) != 0 }
+    @_lifetime(self: copy self)
+    public mutating func int8(_ value: inout Int8) { value = take(Int8.self) }
+    @_lifetime(self: copy self)
+    public mutating func int16(_ value: inout Int16) { value = take(Int16.self) }
+    @_lifetime(self: copy self)
+    public mutating func uint16(_ value: inout UInt16) { value = take(UInt16.self) }
+    @_lifetime(self: copy self)
+    public mutating func int32(_ value: inout Int32) { value = take(Int32.self) }
+    @_lifetime(self: copy self)
+    public mutating func int64(_ value: inout Int64) { value = take(Int64.self) }
+    @_lifetime(self: copy self)
+    public mutating func uuid(_ value: inout Uuid) { value = Uuid(high: take(UInt64.self), low: take(UInt64.self)) }
+
+    @inline(never) @_lifetime(self: copy self)
+    public mutating func string(_ value: inout String) { value = text(shortLength()) }
+
+    @inline(never) @_lifetime(self: copy self)
+    public mutating func string(_ value: inout String?) {
+        let byteCount = shortLength()
+        value = byteCount < 0 ? nil : text(byteCount)
+    }
+
+    @inline(never) @_lifetime(self: copy self)
+    public mutating func slice(_ value: inout FrameSlice?) {
+        let byteCount = length()
+        guard byteCount >= 0 else { return value = nil }
+        guard remaining >= byteCount else {
+            poison()
+            return value = nil
+        }
+        value = FrameSlice(offset: position, length: byteCount)
+        position &+= byteCount
+    }
+
+    @inline(never) @_lifetime(self: copy self)
+    public mutating func bytes(_ value: inout [UInt8]) { value = octets(length()) }
+
+    @inline(never) @_lifetime(self: copy self)
+    public mutating func bytes(_ value: inout [UInt8]?) {
+        let byteCount = length()
+        value = byteCount < 0 ? nil : octets(byteCount)
+    }
+
+    @_lifetime(self: copy self)
+    public mutating func count(_ count: Int?) -> Int? {
+        let count = length()
+        guard count >= 0 else { return nil }
+        // No Kafka element is smaller than a byte, so a count beyond what is left is a lie.
+        guard count <= remaining else {
+            poison()
+            return 0
+        }
+        return count
+    }
+
+    @_lifetime(self: copy self)
+    public mutating func tagged<M: Fields & Equatable>(_ tag: UInt32, _ value: inout M) {
+        guard flexible, openTags() else { return }
+        while let left = tagsLeft, left > 0, !poisoned {
+            let start = position
+            let found = unsignedVarint()
+            if found > tag {
+                position = start
+                return
+            }
+            let size = Int(unsignedVarint())
+            guard remaining >= size else { return poison() }
+            tagsLeft = left &- 1
+            guard found == tag else {
+                position &+= size
+                continue
+            }
+            let end = position &+ size
+            tagsLeft = nil
+            value.fields(&self)
+            tagsLeft = left &- 1
+            if !poisoned, position != end { poison() }
+            return
+        }
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func openTags() -> Bool {
+        if tagsLeft == nil { tagsLeft = unsignedVarint() }
+        return !poisoned
+    }
+
+    @inline(never) @_lifetime(self: copy self)
+    public mutating func tags() {
+        guard flexible, openTags() else { return }
+        while let left = tagsLeft, left > 0, !poisoned {
+            _ = unsignedVarint()
+            let size = Int(unsignedVarint())
+            if remaining >= size { position &+= size } else { poison() }
+            tagsLeft = left &- 1
+        }
+        tagsLeft = nil
+    }
+
+    /// Throws if any read fell short.
+    public consuming func finish() throws(WireError) {
+        if poisoned { throw .truncated }
+    }
+}
