@@ -25,6 +25,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
 
+        .target(name: "LMDB", dependencies: ["CLMDB"], swiftSettings: strict),
         .target(name: "KafkaProtocol", dependencies: ["CZstd", "CLZ4", "CSnappy", "CZlib", "CISAL"], swiftSettings: strict),
     ]
 )

@@ -1,0 +1,21 @@
+import CLMDB
+
+/// An LMDB return code: one of LMDB's own (negative) or an `errno` (positive).
+public struct LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
+    public let code: Int32
+
+    public init(code: Int32) { self.code = code }
+
+    public var description: String { unsafe String(cString: mdb_strerror(code)) }
+
+    public static let mapFull = LMDBError(code: MDB_MAP_FULL)
+    public static let notFound = LMDBError(code: MDB_NOTFOUND)
+    /// The file is no LMDB environment.
+    public static let invalid = LMDBError(code: MDB_INVALID)
+    public static let versionMismatch = LMDBError(code: MDB_VERSION_MISMATCH)
+    public static let keyExists = LMDBError(code: MDB_KEYEXIST)
+}
+
+func check(_ code: Int32) throws(LMDBError) {
+    guard code == 0 else { throw LMDBError(code: code) }
+}
