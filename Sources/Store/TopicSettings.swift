@@ -1,0 +1,113 @@
+/// The settings that govern one topic: the broker's defaults overlaid with the topic's own configs.
+/// `init()` gives Kafka 4's defaults. Only configs with an effect have a field here; which names are
+/// known, and what values each accepts, is the business of the broker's configuration table.
+public struct TopicSettings: Sendable, Equatable {
+    /// Whose clock a record's timestamp is (`message.timestamp.type`, KIP-32).
+    public enum TimestampType: String, Sendable {
+        case createTime = "CreateTime"
+        case logAppendTime = "LogAppendTime"
+    }
+
+    /// What happens to old records (`cleanup.policy`). Empty: they are kept for ever.
+    public struct CleanupPolicy: OptionSet, Sendable {
+        public let rawValue: UInt8
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        public static let delete = CleanupPolicy(rawValue: 1)
+        public static let compact = CleanupPolicy(rawValue: 2)
+    }
+
+    /// `max.message.bytes`: the largest record batch accepted, with its 12 bytes of offset and length.
+    public var maxMessageBytes = 1_048_588
+    /// `message.timestamp.type`.
+    public var timestampType = TimestampType.createTime
+    /// `message.timestamp.before.max.ms` (KIP-937): how far behind the broker's clock a CreateTime may be.
+    public var timestampBeforeMaxMs = Int64.max
+    /// `message.timestamp.after.max.ms` (KIP-937): how far ahead of the broker's clock a CreateTime may be.
+    public var timestampAfterMaxMs: Int64 = 3_600_000
+    /// `compression.type`: `producer` (batches stay as they came), `none` for `uncompressed`, or a codec's name.
+    public var compressionType = "producer"
+    /// `retention.ms`; −1: no limit.
+    public var retentionMs: Int64 = 604_800_000
+    /// `retention.bytes` of each partition; −1: no limit.
+    public var retentionBytes: Int64 = -1
+    /// `cleanup.policy`.
+    public var cleanupPolicy = CleanupPolicy.delete
+    /// `delete.retention.ms`: how long compaction keeps a tombstone.
+    public var deleteRetentionMs: Int64 = 86_400_000
+    /// `min.insync.replicas`: the in-sync replicas that `acks=all` asks for.
+    public var minInsyncReplicas = 1
+
+    public init() {}
+
+    /// These settings with `configs` (topic config names as keys) laid over them. Names that have no field are passed over.
+    public func overlaid(with configs: [String: String]) throws(InvalidSetting) -> TopicSettings {
+        var settings = self
+        for (name, value) in configs { try settings.set(name, value) }
+        return settings
+    }
+
+    private mutating func set(_ name: String, _ value: String) throws(InvalidSetting) {
+        switch name {
+        case "max.message.bytes": maxMessageBytes = try Self.integer(name, value)
+        case "message.timestamp.type":
+            guard let type = TimestampType(rawValue: value) else {
+                throw InvalidSetting(name: name, value: value, accepted: "CreateTime or LogAppendTime")
+            }
+            timestampType = type
+        case "message.timestamp.before.max.ms": timestampBeforeMaxMs = try Self.integer(name, value)
+        case "message.timestamp.after.max.ms": timestampAfterMaxMs = try Self.integer(name, value)
+        case "compression.type": compressionType = value == "uncompressed" ? "none" : value
+        case "retention.ms": retentionMs = try Self.integer(name, value)
+        case "retention.bytes": retentionBytes = try Self.integer(name, value)
+        case "cleanup.policy": cleanupPolicy = try Self.policy(name, value)
+        case "delete.retention.ms": deleteRetentionMs = try Self.integer(name, value)
+        case "min.insync.replicas": minInsyncReplicas = try Self.integer(name, value)
+        default: break
+        }
+    }
+
+    private static func integer<I: FixedWidthInteger>(_ name: String, _ value: String) throws(InvalidSetting) -> I {
+        guard let number = I(value.trimmed) else {
+            throw InvalidSetting(name: name, value: value, accepted: "an integer from \(I.min) to \(I.max)")
+        }
+        return number
+    }
+
+    private static func policy(_ name: String, _ value: String) throws(InvalidSetting) -> CleanupPolicy {
+        var policy: CleanupPolicy = []
+        for word in value.split(separator: ",", omittingEmptySubsequences: true) {
+            switch String(word).trimmed {
+            case "delete": policy.insert(.delete)
+            case "compact": policy.insert(.compact)
+            default: throw InvalidSetting(name: name, value: value, accepted: "a list of delete and compact")
+            }
+        }
+        return policy
+    }
+}
+
+/// A config value that cannot be used, with what would be.
+public struct InvalidSetting: Error, Sendable, Equatable, CustomStringConvertible {
+    public let name: String
+    public let value: String
+    /// What is accepted instead, to follow "accepted is …".
+    public let accepted: String
+
+    public init(name: String, value: String, accepted: String) {
+        self.name = name
+        self.value = value
+        self.accepted = accepted
+    }
+
+    public var description: String { "Invalid value '\(value)' for \(name): accepted is \(accepted)." }
+}
+
+extension String {
+    /// Without the blanks around it, as Kafka reads numbers and list entries.
+    fileprivate var trimmed: Substring {
+        var slice = self[...]
+        while let first = slice.first, first.isWhitespace { slice.removeFirst() }
+        while let last = slice.last, last.isWhitespace { slice.removeLast() }
+        return slice
+    }
+}
