@@ -1,6 +1,9 @@
-/// A frame that ends before its message does, or whose counts and lengths lie.
+/// Why a frame cannot be read.
 public enum WireError: Error, Equatable {
+    /// The frame ends before its message does, or its counts and lengths lie.
     case truncated
+    /// The request is in a version that this code does not speak.
+    case unsupportedVersion
 }
 
 /// Reads fields from a frame. The first short read poisons it: later reads yield zeros, and `finish()` throws once.
@@ -8,7 +11,7 @@ public struct Reader: WireFormat, ~Copyable, ~Escapable {
     @usableFromInline let span: RawSpan
     /// Position of the next byte to read.
     public private(set) var position: Int
-    @usableFromInline var poisoned = false
+    private var poisoned = false
     private var tagsLeft: UInt32?
     public let version: Int16
     public let flexible: Bool
@@ -21,7 +24,7 @@ public struct Reader: WireFormat, ~Copyable, ~Escapable {
         self.flexible = flexible
     }
 
-    public var exhausted: Bool { poisoned }
+    /// Bytes not read yet.
     public var remaining: Int { span.byteCount - position }
 
     @_lifetime(self: copy self)
@@ -128,19 +131,48 @@ public struct Reader: WireFormat, ~Copyable, ~Escapable {
     }
 
     @_lifetime(self: copy self)
-    public mutating func count(_ count: Int?) -> Int? {
+    public mutating func error(_ value: inout ErrorCode) { value = ErrorCode(rawValue: take(Int16.self)) }
+
+    /// A null array where the version knows none is taken for an empty one.
+    @_lifetime(self: copy self)
+    public mutating func array<E: Fields>(_ value: inout [E]) { value = elements(length()) }
+
+    @_lifetime(self: copy self)
+    public mutating func array<E: Fields>(_ value: inout [E]?) {
         let count = length()
-        guard count >= 0 else { return nil }
-        // No Kafka element is smaller than a byte, so a count beyond what is left is a lie.
-        guard count <= remaining else {
-            poison()
-            return 0
-        }
-        return count
+        value = count < 0 ? nil : elements(count)
     }
 
     @_lifetime(self: copy self)
-    public mutating func tagged<M: Fields & Equatable>(_ tag: UInt32, _ value: inout M) {
+    private mutating func elements<E: Fields>(_ count: Int) -> [E] {
+        guard count > 0 else { return [] }
+        // No Kafka element is smaller than a byte, so a count beyond what is left is a lie.
+        guard count <= remaining else {
+            poison()
+            return []
+        }
+        var elements: [E] = []
+        // A lie that is believable costs no memory up front: growth follows the bytes that are really there.
+        elements.reserveCapacity(min(count, 1024, remaining / MemoryLayout<E>.stride + 8))
+        for _ in 0..<count {
+            var element = E()
+            element.fields(&self)
+            if poisoned { break }
+            elements.append(element)
+        }
+        return elements
+    }
+
+    @_lifetime(self: copy self)
+    public mutating func optional<M: Fields>(_ value: inout M?) {
+        guard take(Int8.self) >= 0, !poisoned else { return value = nil }
+        var present = M()
+        present.fields(&self)
+        value = present
+    }
+
+    @_lifetime(self: copy self)
+    public mutating func tagged<M: Fields & Equatable>(_ tag: UInt32, _ value: inout M, default: M) {
         guard flexible, openTags() else { return }
         while let left = tagsLeft, left > 0, !poisoned {
             let start = position
@@ -157,6 +189,7 @@ public struct Reader: WireFormat, ~Copyable, ~Escapable {
                 continue
             }
             let end = position &+ size
+            // The value may be a structure with tags of its own.
             tagsLeft = nil
             value.fields(&self)
             tagsLeft = left &- 1

@@ -2,13 +2,11 @@
 /// A message lists its fields once, in wire order, and serves both.
 public typealias Wire = WireFormat & ~Copyable & ~Escapable
 
-/// The primitive types of Kafka's protocol (https://kafka.apache.org/protocol#protocol_types), each as
+/// The types of Kafka's protocol (https://kafka.apache.org/protocol#protocol_types), each as
 /// one step that reads or writes in place. `flexible` chooses between fixed and compact lengths (KIP-482).
 public protocol WireFormat: ~Copyable, ~Escapable {
     var version: Int16 { get }
     var flexible: Bool { get }
-    /// True once a reader has run past its frame: whatever follows is not worth reading.
-    var exhausted: Bool { get }
     mutating func bool(_ value: inout Bool)
     mutating func int8(_ value: inout Int8)
     mutating func int16(_ value: inout Int16)
@@ -24,50 +22,34 @@ public protocol WireFormat: ~Copyable, ~Escapable {
     /// Small opaque bytes, copied.
     mutating func bytes(_ value: inout [UInt8])
     mutating func bytes(_ value: inout [UInt8]?)
-    /// Announces `count` elements, nil for a null array; a reader returns what the frame says, a writer echoes.
-    mutating func count(_ count: Int?) -> Int?
-    /// A field that travels only when it differs from its default, labelled `tag`. Call in tag order, before `tags()`.
-    mutating func tagged<M: Fields & Equatable>(_ tag: UInt32, _ value: inout M)
+    mutating func error(_ value: inout ErrorCode)
+    mutating func array<E: Fields>(_ value: inout [E])
+    mutating func array<E: Fields>(_ value: inout [E]?)
+    /// A structure that may be null, announced by one byte.
+    mutating func optional<M: Fields>(_ value: inout M?)
+    /// A field that travels only when it differs from its default, labelled `tag`. Call in tag order, after all
+    /// other fields of the structure and before `tags()`. Nothing happens where the version is not flexible.
+    mutating func tagged<M: Fields & Equatable>(_ tag: UInt32, _ value: inout M, default: M)
     /// The end of a structure: unknown tagged fields are skipped by a reader.
     mutating func tags()
 }
 
-/// A structure that lists its fields once, in wire order.
-public protocol Fields {
+/// A structure that lists its fields once, in wire order. Its initial values are the defaults that Kafka
+/// gives to fields which a version does not carry.
+public protocol Fields: Sendable {
     init()
     mutating func fields(_ wire: inout some Wire)
 }
 
-extension WireFormat where Self: ~Copyable, Self: ~Escapable {
-    @inlinable public mutating func array<E: Fields>(_ value: inout [E]) {
-        guard let count = count(value.count) else { return value = [] }
-        elements(&value, count)
-    }
-
-    @inlinable public mutating func array<E: Fields>(_ value: inout [E]?) {
-        guard let count = count(value?.count) else { return value = nil }
-        var elements = value ?? []
-        value = nil
-        self.elements(&elements, count)
-        value = elements
-    }
-
-    /// `count` differs from `value.count` only while reading, when `value` is still empty.
-    @inlinable mutating func elements<E: Fields>(_ value: inout [E], _ count: Int) {
-        if value.isEmpty, count > 0 {
-            // A lying count costs no memory up front: growth follows the bytes that are really there.
-            value.reserveCapacity(min(count, 1024))
-            for _ in 0..<count {
-                if exhausted { return }
-                var element = E()
-                element.fields(&self)
-                value.append(element)
-            }
-        } else {
-            for index in value.indices { value[index].fields(&self) }
-        }
+extension Fields {
+    /// The defaults, changed by `set`: `ProduceResponse.Partition { $0.index = 3 }`.
+    @inlinable public init<E: Error>(_ set: (inout Self) throws(E) -> Void) throws(E) {
+        self.init()
+        try set(&self)
     }
 }
+
+// What a field may be when it stands alone: as an element of an array, or behind a tag.
 
 extension Bool: Fields {
     @inlinable public mutating func fields(_ wire: inout some Wire) { wire.bool(&self) }
@@ -75,6 +57,10 @@ extension Bool: Fields {
 
 extension Int8: Fields {
     @inlinable public mutating func fields(_ wire: inout some Wire) { wire.int8(&self) }
+}
+
+extension Int16: Fields {
+    @inlinable public mutating func fields(_ wire: inout some Wire) { wire.int16(&self) }
 }
 
 extension Int32: Fields {
@@ -91,4 +77,21 @@ extension String: Fields {
 
 extension Uuid: Fields {
     @inlinable public mutating func fields(_ wire: inout some Wire) { wire.uuid(&self) }
+}
+
+extension ErrorCode: Fields {
+    /// No error.
+    @inlinable public init() { self.init(rawValue: 0) }
+    @inlinable public mutating func fields(_ wire: inout some Wire) { wire.error(&self) }
+}
+
+/// Behind a tag, an array that is not empty travels.
+extension Array: Fields where Element: Fields {
+    @inlinable public mutating func fields(_ wire: inout some Wire) { wire.array(&self) }
+}
+
+/// Behind a tag, a nullable string that is not null travels.
+extension Optional: Fields where Wrapped == String {
+    @inlinable public init() { self = nil }
+    @inlinable public mutating func fields(_ wire: inout some Wire) { wire.string(&self) }
 }

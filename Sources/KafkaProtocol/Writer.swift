@@ -6,6 +6,19 @@ public struct Encoded: Sendable {
 
     /// Length on the wire.
     public var byteCount: Int { insertions.reduce(bytes.count) { $0 + $1.slice.length } }
+
+    /// The whole message in one piece, its slices taken from `source`.
+    public func joined(with source: RawSpan) -> [UInt8] {
+        var whole: [UInt8] = []
+        whole.reserveCapacity(byteCount)
+        var copied = 0
+        for (at, slice) in insertions {
+            whole += bytes[copied..<at]
+            copied = at
+            unsafe source.extracting(slice.offset..<(slice.offset + slice.length)).withUnsafeBytes { unsafe whole.append(contentsOf: $0) }
+        }
+        return whole + bytes[copied...]
+    }
 }
 
 /// Copies fields out of a message.
@@ -22,8 +35,6 @@ public struct Writer: WireFormat, ~Copyable {
         self.flexible = flexible
         out.reserveCapacity(capacity)
     }
-
-    public var exhausted: Bool { false }
 
     mutating func put<T: FixedWidthInteger>(_ value: T) {
         unsafe withUnsafeBytes(of: value.bigEndian) { unsafe out.append(contentsOf: $0) }
@@ -58,15 +69,24 @@ public struct Writer: WireFormat, ~Copyable {
     }
 
     @inline(never)
-    public mutating func string(_ value: inout String) {
-        shortLength(value.utf8.count)
-        out.append(contentsOf: value.utf8)
-    }
+    public mutating func string(_ value: inout String) { text(value) }
 
     @inline(never)
     public mutating func string(_ value: inout String?) {
-        guard let value else { return shortLength(-1) }
-        shortLength(value.utf8.count)
+        if let value { text(value) } else { shortLength(-1) }
+    }
+
+    private mutating func text(_ value: String) {
+        let length = value.utf8.count
+        // A fixed length has 16 bits. What came in through a compact one may be longer; it leaves shortened.
+        guard flexible || length <= Int(Int16.max) else {
+            let octets = Array(value.utf8)
+            var end = Int(Int16.max)
+            while end > 0, octets[end] & 0xc0 == 0x80 { end -= 1 }
+            shortLength(end)
+            return out.append(contentsOf: octets[..<end])
+        }
+        shortLength(length)
         out.append(contentsOf: value.utf8)
     }
 
@@ -90,13 +110,25 @@ public struct Writer: WireFormat, ~Copyable {
         out.append(contentsOf: value)
     }
 
-    public mutating func count(_ count: Int?) -> Int? {
-        length(count ?? -1)
-        return count
+    public mutating func error(_ value: inout ErrorCode) { put(value.rawValue) }
+
+    public mutating func array<E: Fields>(_ value: inout [E]) {
+        length(value.count)
+        for index in value.indices { value[index].fields(&self) }
     }
 
-    public mutating func tagged<M: Fields & Equatable>(_ tag: UInt32, _ value: inout M) {
-        guard flexible, value != M() else { return }
+    public mutating func array<E: Fields>(_ value: inout [E]?) {
+        guard value != nil else { return length(-1) }
+        array(&value!)
+    }
+
+    public mutating func optional<M: Fields>(_ value: inout M?) {
+        put(Int8(value == nil ? -1 : 1))
+        value?.fields(&self)
+    }
+
+    public mutating func tagged<M: Fields & Equatable>(_ tag: UInt32, _ value: inout M, default: M) {
+        guard flexible, value != `default` else { return }
         let outer = (out, pending)
         out = []
         pending = (0, [])
@@ -117,6 +149,14 @@ public struct Writer: WireFormat, ~Copyable {
         unsignedVarint(pending.count)
         out += pending.bytes
         pending = (0, [])
+    }
+
+    /// For a message whose first four bytes were left for its size: the bytes that follow them, insertions included.
+    consuming func finishSized() -> Encoded {
+        var encoded = Encoded(bytes: out, insertions: insertions)
+        let size = UInt32(encoded.byteCount - 4)
+        for index in 0..<4 { encoded.bytes[index] = UInt8(truncatingIfNeeded: size >> (24 - 8 * UInt32(index))) }
+        return encoded
     }
 
     public consuming func finish() -> Encoded { Encoded(bytes: out, insertions: insertions) }
