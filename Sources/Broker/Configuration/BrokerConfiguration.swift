@@ -1,0 +1,187 @@
+public import Store
+
+/// The broker's configuration as its parts use it: typed, resolved, each value the one in force. Immutable; when a client
+/// alters a dynamic value, a new one is made (`LiveConfiguration`).
+public struct BrokerConfiguration: Sendable {
+    public let layers: ConfigurationLayers
+
+    public let nodeID: Int32
+    public let rack: String?
+    public let listeners: [Listener]
+    /// What clients of each listener are told, by listener name; a listener not in it is told as itself.
+    public let advertisedListeners: [String: Listener]
+    public let dataDirectory: String
+
+    public let partitionCount: Int32
+    public let autoCreateTopics: Bool
+    public let deletesTopics: Bool
+    public let requestPartitionsMax: Int
+    public let partitionsMax: Int
+    public let describedPartitionsMax: Int
+
+    /// What topics without configs of their own get.
+    public let topicDefaults: TopicSettings
+    public let retentionCheckIntervalMs: Int64
+
+    /// nil: one for each processor.
+    public let eventLoopCount: Int?
+    public let readerThreadCount: Int
+    public let requestBytesMax: Int
+    public let queuedRequestBytesMax: Int
+    public let connectionsMax: Int
+    public let connectionsPerAddressMax: Int
+    public let connectionIdleMsMax: Int64
+    public let fetchBytesMax: Int
+    public let fetchSessionsMax: Int
+
+    public let producerExpirationMs: Int64
+    /// nil: what the file system can spare less a reserve.
+    public let storeBytesMax: Int?
+    public let journalBytesMax: Int
+
+    public let logLevel: String
+
+    /// The defaults.
+    public static var standard: BrokerConfiguration {
+        get throws(ConfigurationError) { try BrokerConfiguration(ConfigurationLayers()) }
+    }
+
+    /// Resolves the layers, and checks what one key alone cannot tell.
+    public init(_ layers: ConfigurationLayers) throws(ConfigurationError) {
+        self.layers = layers
+        let values = ConfigurationValues(layers: layers)
+        nodeID = try values.integer("node.id")
+        rack = layers["broker.rack"]
+        listeners = try values.listeners()
+        advertisedListeners = try values.advertised(for: listeners)
+        dataDirectory = try values.dataDirectory()
+
+        partitionCount = try values.integer("num.partitions")
+        autoCreateTopics = try values.boolean("auto.create.topics.enable")
+        deletesTopics = try values.boolean("delete.topic.enable")
+        requestPartitionsMax = try values.integer("lmbroker.request.partitions.max")
+        partitionsMax = try values.integer("lmbroker.partitions.max")
+        describedPartitionsMax = try values.integer("max.request.partition.size.limit")
+        topicDefaults = try values.topicDefaults()
+        retentionCheckIntervalMs = try values.integer("log.retention.check.interval.ms")
+
+        eventLoopCount = try values.optional("num.network.threads")
+        readerThreadCount = try values.integer("num.io.threads")
+        requestBytesMax = try values.integer("socket.request.max.bytes")
+        queuedRequestBytesMax = try values.integer("queued.max.request.bytes")
+        connectionsMax = try values.integer("max.connections")
+        connectionsPerAddressMax = try values.integer("max.connections.per.ip")
+        connectionIdleMsMax = try values.integer("connections.max.idle.ms")
+        fetchBytesMax = try values.integer("fetch.max.bytes")
+        fetchSessionsMax = try values.integer("max.incremental.fetch.session.cache.slots")
+
+        producerExpirationMs = try values.integer("producer.id.expiration.ms")
+        storeBytesMax = try values.optional("lmbroker.store.max.bytes")
+        journalBytesMax = try values.integer("lmbroker.journal.max.bytes")
+        logLevel = layers["lmbroker.log.level"] ?? "info"
+    }
+
+    /// What clients that came to `listener` are told, when the system gave it `port`.
+    public func advertised(for listener: Listener, boundPort port: Int, hostName: String) -> Listener {
+        if let told = advertisedListeners[listener.name] {
+            return told.port == 0 ? Listener(name: told.name, host: told.host, port: port) : told
+        }
+        return Listener(name: listener.name, host: listener.isWildcard ? hostName : listener.host, port: port)
+    }
+}
+
+/// Reads typed values out of the layers.
+private struct ConfigurationValues {
+    let layers: ConfigurationLayers
+
+    func integer<I: FixedWidthInteger>(_ name: String) throws(ConfigurationError) -> I {
+        guard let value: I = try optional(name) else { throw ConfigurationError(message: "\(name) has no value.") }
+        return value
+    }
+
+    func optional<I: FixedWidthInteger>(_ name: String) throws(ConfigurationError) -> I? {
+        guard let text = layers[name] else { return nil }
+        guard let value = I(text) else {
+            throw ConfigurationError(message: "\(layers.origin(of: name)): \(name)=\(text) is out of range.")
+        }
+        return value
+    }
+
+    func boolean(_ name: String) throws(ConfigurationError) -> Bool { layers[name]?.lowercased() == "true" }
+
+    func listeners() throws(ConfigurationError) -> [Listener] {
+        let listeners = try addresses("listeners")
+        guard !listeners.isEmpty else {
+            throw ConfigurationError(
+                message: "\(layers.origin(of: "listeners")): listeners is empty; name one, as PLAINTEXT://127.0.0.1:9092.")
+        }
+        var protocols: [String: String] = ["PLAINTEXT": "PLAINTEXT"]
+        for entry in (layers["listener.security.protocol.map"] ?? "").listEntries {
+            let pair = entry.split(separator: ":").map { String($0).uppercased() }
+            if pair.count == 2 { protocols[pair[0]] = pair[1] }
+        }
+        for listener in listeners where protocols[listener.name] != "PLAINTEXT" {
+            throw ConfigurationError(
+                message:
+                    "\(layers.origin(of: "listeners")): the listener \(listener) is not PLAINTEXT, the only protocol offered; use PLAINTEXT://, or map its name with listener.security.protocol.map=\(listener.name):PLAINTEXT."
+            )
+        }
+        return listeners
+    }
+
+    func advertised(for listeners: [Listener]) throws(ConfigurationError) -> [String: Listener] {
+        var told: [String: Listener] = [:]
+        for address in try addresses("advertised.listeners") {
+            guard listeners.contains(where: { $0.name == address.name }) else {
+                throw ConfigurationError(
+                    message:
+                        "\(layers.origin(of: "advertised.listeners")): \(address) names no listener; listeners has \(listeners.map(\.name).joined(separator: ", "))."
+                )
+            }
+            guard !address.isWildcard else {
+                throw ConfigurationError(
+                    message:
+                        "\(layers.origin(of: "advertised.listeners")): clients cannot connect to \(address); name a host they can reach.")
+            }
+            told[address.name] = address
+        }
+        return told
+    }
+
+    private func addresses(_ key: String) throws(ConfigurationError) -> [Listener] {
+        var listeners: [Listener] = []
+        for entry in (layers[key] ?? "").listEntries {
+            guard let listener = Listener(entry) else {
+                throw ConfigurationError(
+                    message:
+                        "\(layers.origin(of: key)): \(entry) in \(key) is not an address; write NAME://HOST:PORT, as PLAINTEXT://127.0.0.1:9092."
+                )
+            }
+            guard !listeners.contains(where: { $0.name == listener.name }) else {
+                throw ConfigurationError(
+                    message: "\(layers.origin(of: key)): \(key) has two listeners named \(listener.name); give each a name of its own.")
+            }
+            listeners.append(listener)
+        }
+        return listeners
+    }
+
+    func dataDirectory() throws(ConfigurationError) -> String {
+        let text = layers["log.dirs"] ?? "data"
+        guard text.listEntries.count == 1, let directory = text.listEntries.first else {
+            throw ConfigurationError(
+                message: "\(layers.origin(of: "log.dirs")): log.dirs=\(text) names several directories; a broker keeps everything in one.")
+        }
+        return directory
+    }
+
+    func topicDefaults() throws(ConfigurationError) -> TopicSettings {
+        var configs: [String: String] = [:]
+        for (name, key) in BrokerKeys.forTopics { configs[name] = layers.value(of: key) }
+        do throws(InvalidSetting) {
+            return try TopicSettings().overlaid(with: configs)
+        } catch {
+            throw ConfigurationError(message: error.description)
+        }
+    }
+}

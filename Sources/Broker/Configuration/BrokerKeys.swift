@@ -1,0 +1,165 @@
+/// Every configuration key this broker acts on. Names are Kafka's where Kafka has one; the broker's own begin with `lmbroker.`.
+public enum BrokerKeys {
+    public static let all: [ConfigurationKey] = identity + topics + records + requests + store + logging
+
+    /// By name and by alias.
+    static let named: [String: ConfigurationKey] = {
+        var named: [String: ConfigurationKey] = [:]
+        for key in all { for name in [key.name] + key.aliases { named[name] = key } }
+        return named
+    }()
+
+    /// By the topic config they are the default of.
+    static let forTopics: [String: ConfigurationKey] = {
+        var keys: [String: ConfigurationKey] = [:]
+        for key in all { if let name = key.topicName { keys[name] = key } }
+        return keys
+    }()
+
+    private static let identity: [ConfigurationKey] = [
+        ConfigurationKey(
+            "node.id", .identity, .int(from: 0), default: "1", aliases: ["broker.id"],
+            about: "The number clients know this broker by."),
+        ConfigurationKey(
+            "listeners", .identity, .list([]), default: "PLAINTEXT://127.0.0.1:9092",
+            about:
+                "The addresses to listen on, as NAME://HOST:PORT. An empty host or 0.0.0.0 means every interface; port 0 lets the system choose. The command's --listen HOST:PORT is short for one PLAINTEXT listener."
+        ),
+        ConfigurationKey(
+            "advertised.listeners", .identity, .list([]),
+            about:
+                "The addresses clients are told to connect to, by listener name, as NAME://HOST:PORT. Without it: each listener's own address, and this machine's host name for a listener on every interface."
+        ),
+        ConfigurationKey(
+            "listener.security.protocol.map", .identity, .list([]), default: "PLAINTEXT:PLAINTEXT",
+            about: "The security protocol of each listener name, as NAME:PROTOCOL. Only PLAINTEXT is offered."),
+        ConfigurationKey(
+            "broker.rack", .identity, .string,
+            about: "The rack or zone of this broker, told to clients in metadata."),
+        ConfigurationKey(
+            "log.dirs", .identity, .string, default: "data", aliases: ["log.dir"],
+            about: "The data directory: one LMDB environment that holds everything. The command's --data DIR is short for it."),
+    ]
+
+    private static let topics: [ConfigurationKey] = [
+        ConfigurationKey(
+            "num.partitions", .topics, .int(from: 1), default: "1", .dynamic,
+            about: "Partitions of a topic created on first use, or created without a number."),
+        ConfigurationKey(
+            "default.replication.factor", .topics, .int(1...1), default: "1",
+            about: "Replicas of a topic created on first use, or created without a number. A single broker has one."),
+        ConfigurationKey(
+            "auto.create.topics.enable", .topics, .boolean, default: "true", .dynamic,
+            about: "Whether asking for the metadata of a topic that does not exist creates it, when the client agrees."),
+        ConfigurationKey(
+            "delete.topic.enable", .topics, .boolean, default: "true", .dynamic,
+            about: "Whether topics can be deleted."),
+        ConfigurationKey(
+            "lmbroker.request.partitions.max", .topics, .int(from: 1), default: "10000", .dynamic,
+            about: "The most partitions that one request may create."),
+        ConfigurationKey(
+            "lmbroker.partitions.max", .topics, .int(from: 1), default: "200000", .dynamic,
+            about: "The most partitions that the broker holds in all; beyond it none are created."),
+        ConfigurationKey(
+            "max.request.partition.size.limit", .topics, .int(from: 1), default: "2000", .dynamic,
+            about: "The most partitions in one answer to DescribeTopicPartitions; clients page through the rest."),
+    ]
+
+    private static let records: [ConfigurationKey] = [
+        ConfigurationKey(
+            "message.max.bytes", .records, .int(from: 0), default: "1048588", .dynamic, topic: "max.message.bytes",
+            about: "The largest record batch accepted, in bytes, compressed as it came."),
+        ConfigurationKey(
+            "compression.type", .records, .oneOf(TopicKeys.compressionTypes), default: "producer", .dynamic, topic: "compression.type",
+            about: "The codec batches are kept in: producer leaves them as they came; any other recompresses what came in another codec."),
+        ConfigurationKey(
+            "log.message.timestamp.type", .records, .oneOf(TopicKeys.timestampTypes), default: "CreateTime", .dynamic,
+            topic: "message.timestamp.type",
+            about: "Whether a record's timestamp is the producer's (CreateTime) or the time of the append (LogAppendTime)."),
+        ConfigurationKey(
+            "log.message.timestamp.before.max.ms", .records, .long(from: 0), default: String(Int64.max), .dynamic,
+            topic: "message.timestamp.before.max.ms",
+            about: "How many milliseconds a CreateTime timestamp may be behind the broker's clock."),
+        ConfigurationKey(
+            "log.message.timestamp.after.max.ms", .records, .long(from: 0), default: "3600000", .dynamic,
+            topic: "message.timestamp.after.max.ms",
+            about: "How many milliseconds a CreateTime timestamp may be ahead of the broker's clock."),
+        ConfigurationKey(
+            "log.cleanup.policy", .records, .list(TopicKeys.cleanupPolicies), default: "delete", .dynamic, topic: "cleanup.policy",
+            about:
+                "What becomes of old records: delete applies the retention limits. Compaction is not built yet: compact keeps the records."),
+        ConfigurationKey(
+            "log.retention.ms", .records, .long(from: -1), .dynamic, topic: "retention.ms",
+            fallbacks: [.init(name: "log.retention.minutes", factor: 60_000), .init(name: "log.retention.hours", factor: 3_600_000)],
+            about: "How many milliseconds records are kept at least; -1 is for ever. Without it: log.retention.minutes."),
+        ConfigurationKey(
+            "log.retention.minutes", .records, .int(from: -1),
+            about: "How many minutes records are kept at least. Without it: log.retention.hours."),
+        ConfigurationKey(
+            "log.retention.hours", .records, .int(from: -1), default: "168",
+            about: "How many hours records are kept at least."),
+        ConfigurationKey(
+            "log.retention.bytes", .records, .long(from: -1), default: "-1", .dynamic, topic: "retention.bytes",
+            about: "How many bytes of the newest records each partition keeps at least; -1 is without limit."),
+        ConfigurationKey(
+            "log.retention.check.interval.ms", .records, .long(from: 1), default: "300000", .dynamic,
+            about: "How many milliseconds pass between two looks for records past their retention."),
+        ConfigurationKey(
+            "log.cleaner.delete.retention.ms", .records, .long(from: 0), default: "86400000", .dynamic, topic: "delete.retention.ms",
+            about: "How many milliseconds compaction keeps a tombstone."),
+        ConfigurationKey(
+            "min.insync.replicas", .records, .int(from: 1), default: "1", .dynamic, topic: "min.insync.replicas",
+            about: "In-sync replicas that a produce request with acks=all asks for. More than a topic's replicas refuses such requests."),
+    ]
+
+    private static let requests: [ConfigurationKey] = [
+        ConfigurationKey(
+            "num.network.threads", .requests, .int(from: 1),
+            about: "Event loops, on which requests are decoded, checked and answered. Without it: one for each processor."),
+        ConfigurationKey(
+            "num.io.threads", .requests, .int(from: 1), default: "4",
+            about: "Threads that read records not in memory, so that no event loop waits for a disk."),
+        ConfigurationKey(
+            "socket.request.max.bytes", .requests, .int(from: 1), default: "104857600",
+            about: "The largest request accepted, in bytes; a connection that announces a larger one is closed."),
+        ConfigurationKey(
+            "queued.max.request.bytes", .requests, .long(from: 1_048_576), default: "67108864",
+            about: "Bytes of requests in flight in the whole broker; past it, connections are not read until some are answered."),
+        ConfigurationKey(
+            "max.connections", .requests, .int(from: 1), default: "10000", .dynamic,
+            about: "Connections open at one time; further ones are closed at once."),
+        ConfigurationKey(
+            "max.connections.per.ip", .requests, .int(from: 0), default: "2147483647", .dynamic,
+            about: "Connections open at one time from one address."),
+        ConfigurationKey(
+            "connections.max.idle.ms", .requests, .long(from: 1), default: "600000",
+            about: "A connection without a request for this many milliseconds is closed."),
+        ConfigurationKey(
+            "fetch.max.bytes", .requests, .int(from: 1024), default: "57671680", .dynamic,
+            about: "The most bytes of records in one fetch answer, whatever the client asks for."),
+        ConfigurationKey(
+            "max.incremental.fetch.session.cache.slots", .requests, .int(from: 0), default: "1000",
+            about: "Incremental fetch sessions (KIP-227) remembered at one time."),
+    ]
+
+    private static let store: [ConfigurationKey] = [
+        ConfigurationKey(
+            "producer.id.expiration.ms", .store, .int(from: 1), default: "86400000",
+            about: "How many milliseconds after its last append an idempotent producer is forgotten."),
+        ConfigurationKey(
+            "lmbroker.store.max.bytes", .store, .long(from: 16 << 20),
+            about:
+                "The disk budget, in bytes: near it producers are refused with KAFKA_STORAGE_ERROR, while reading and deleting go on. Without it: what the file system can spare less a reserve."
+        ),
+        ConfigurationKey(
+            "lmbroker.journal.max.bytes", .store, .long(from: 1 << 20), default: "209715200",
+            about: "The most bytes of journal that a start has to look through; past it, sealing comes first."),
+    ]
+
+    private static let logging: [ConfigurationKey] = [
+        ConfigurationKey(
+            "lmbroker.log.level", .logging, .oneOf(["trace", "debug", "info", "notice", "warning", "error", "critical"]),
+            default: "info", .dynamic,
+            about: "The least severe events that are logged.")
+    ]
+}

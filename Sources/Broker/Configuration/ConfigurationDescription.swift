@@ -1,0 +1,45 @@
+/// One config as DescribeConfigs answers it.
+public struct ConfigurationDescription: Sendable, Equatable {
+    public let name: String
+    public let value: String?
+    public let isReadOnly: Bool
+    public let source: ConfigurationSource
+    public let synonyms: [ConfigurationLayers.Synonym]
+    /// See `ConfigurationType.wireCode`.
+    public let typeCode: Int8
+    public let documentation: String
+    /// No config of this broker holds a secret; one that did would be described without its value.
+    public var isSensitive: Bool { false }
+}
+
+extension ConfigurationLayers {
+    /// The broker's configs, sorted by name; only those in `names` unless it is nil.
+    public func describeBroker(_ names: [String]? = nil) -> [ConfigurationDescription] {
+        BrokerKeys.all.filter { names?.contains($0.name) ?? true }.sorted { $0.name < $1.name }.map { key in
+            let synonyms = synonyms(of: key)
+            let own = synonyms.first { $0.name == key.name }
+            return ConfigurationDescription(
+                name: key.name, value: own?.value, isReadOnly: key.scope == .readOnly, source: own?.source ?? .defaultValue,
+                synonyms: synonyms, typeCode: key.type.wireCode, documentation: key.documentation)
+        }
+    }
+
+    /// The configs of a topic with these overrides, sorted by name; only those in `names` unless it is nil.
+    public func describeTopic(overrides: [String: String], _ names: [String]? = nil) -> [ConfigurationDescription] {
+        TopicKeys.all.filter { names?.contains($0.name) ?? true }.map { key in
+            var synonyms: [Synonym] = []
+            if let value = overrides[key.name] { synonyms.append(Synonym(name: key.name, value: value, source: .topic)) }
+            var inherited: String?
+            if let brokerKey = BrokerKeys.forTopics[key.name] {
+                synonyms += self.synonyms(of: brokerKey)
+                inherited = value(of: brokerKey)
+            } else {
+                synonyms.append(Synonym(name: key.brokerName, value: key.defaultValue, source: .defaultValue))
+            }
+            return ConfigurationDescription(
+                name: key.name, value: overrides[key.name] ?? inherited ?? key.defaultValue, isReadOnly: false,
+                source: synonyms.first?.source ?? .defaultValue, synonyms: synonyms, typeCode: key.type.wireCode,
+                documentation: key.fullDocumentation)
+        }
+    }
+}

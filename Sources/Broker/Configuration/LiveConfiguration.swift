@@ -1,0 +1,38 @@
+internal import Synchronization
+
+/// The configuration in force. It changes when a client alters a dynamic value; who acts on one reads `current` when it needs it.
+public final class LiveConfiguration: Sendable {
+    private let configuration: Mutex<BrokerConfiguration>
+
+    public init(_ configuration: BrokerConfiguration) {
+        self.configuration = Mutex(configuration)
+    }
+
+    public var current: BrokerConfiguration { configuration.withLock { $0 } }
+
+    /// Lays the dynamic values that the store keeps (`Store.brokerConfigs()`) over those given at the start. Values that
+    /// this broker cannot use, say of an older version, are passed over and returned as sentences for the log.
+    @discardableResult
+    public func apply(dynamic stored: [String: String]) -> [String] {
+        configuration.withLock { configuration in
+            var complaints: [String] = []
+            let usable = stored.filter { entry in
+                let name = entry.key.split(separator: "/").last.map(String.init) ?? entry.key
+                guard let key = BrokerKeys.named[name], key.scope == .dynamic, key.type.accepts(entry.value) else {
+                    complaints.append(
+                        "The stored broker config \(entry.key)=\(entry.value) is not one this version can use; it is ignored.")
+                    return false
+                }
+                return true
+            }
+            var layers = configuration.layers
+            layers.setDynamic(usable)
+            do throws(ConfigurationError) {
+                configuration = try BrokerConfiguration(layers)
+            } catch {
+                complaints.append("The stored broker configs are ignored: \(error.message)")
+            }
+            return complaints
+        }
+    }
+}
