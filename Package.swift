@@ -27,5 +27,7 @@ let package = Package(
 
         .target(name: "LMDB", dependencies: ["CLMDB"], swiftSettings: strict),
         .target(name: "KafkaProtocol", dependencies: ["CZstd", "CLZ4", "CSnappy", "CZlib", "CISAL"], swiftSettings: strict),
+
+        .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], swiftSettings: common),
     ]
 )
