@@ -16,6 +16,7 @@ let package = Package(
     name: "lmbroker",
     platforms: [.macOS(.v15)],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
     ],
     targets: [
         .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
@@ -27,6 +28,10 @@ let package = Package(
 
         .target(name: "LMDB", dependencies: ["CLMDB"], swiftSettings: strict),
         .target(name: "KafkaProtocol", dependencies: ["CZstd", "CLZ4", "CSnappy", "CZlib", "CISAL"], swiftSettings: strict),
+        .target(
+            name: "Store",
+            dependencies: ["LMDB", "KafkaProtocol", .product(name: "DequeModule", package: "swift-collections")],
+            swiftSettings: common),
 
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], swiftSettings: common),
     ]

@@ -1,4 +1,5 @@
-import CLMDB
+internal import CLMDB
+internal import Glibc
 
 /// An LMDB return code: one of LMDB's own (negative) or an `errno` (positive).
 public struct LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -13,6 +14,10 @@ public struct LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The file is no LMDB environment.
     public static let invalid = LMDBError(code: MDB_INVALID)
     public static let versionMismatch = LMDBError(code: MDB_VERSION_MISMATCH)
+    /// `ENOSPC`
+    public static let noSpace = LMDBError(code: ENOSPC)
+    /// `EIO`; LMDB reports a short write, as on a file system that has just filled up, as this too.
+    public static let inputOutput = LMDBError(code: EIO)
     public static let keyExists = LMDBError(code: MDB_KEYEXIST)
 }
 

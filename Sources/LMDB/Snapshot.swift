@@ -8,8 +8,11 @@ internal import CLMDB
 @safe public struct Snapshot: ~Copyable, @unchecked Sendable {
     // Unchecked: under MDB_NOTLS a reader may move between threads, and being non-copyable it has one owner.
     let handle: OpaquePointer
+    /// Kept open for as long as anyone looks into it.
+    private let environment: Environment
 
     init(_ environment: Environment) throws(LMDBError) {
+        self.environment = environment
         var begun: OpaquePointer?
         try unsafe check(mdb_txn_begin(environment.handle, nil, UInt32(MDB_RDONLY), &begun))
         guard let transaction = unsafe begun else { throw LMDBError(code: MDB_PANIC) }

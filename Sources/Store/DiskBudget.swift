@@ -1,0 +1,80 @@
+internal import Glibc
+internal import LMDB
+
+/// How much more the store may take in: bounded by the operator's limit, else by what the file system can spare.
+///
+/// Records are refused before the disk is really full, so that deleting, retention and offset commits still find the
+/// pages that a copy-on-write tree needs for them.
+struct DiskBudget {
+    private let directory: String
+    private let maxBytes: Int?
+    /// How large the file may grow, in bytes, as last seen.
+    private(set) var limit: Int
+    private var freeByteCount = 0
+    private var freeCountedNs: UInt64 = 0
+    private var admittedSinceCount = 0
+    private var available = 0
+    private var fileByteCount = 0
+
+    /// Growth that is granted without counting the free pages first.
+    private static let ampleByteCount = 64 << 20
+
+    init(directory: String, maxBytes: Int?) {
+        self.directory = directory
+        self.maxBytes = maxBytes
+        limit = maxBytes ?? .max
+        _ = refreshLimit(fileByteCount: 0)
+    }
+
+    /// Whether `byteCount` more bytes of records may be written now.
+    mutating func admits(_ byteCount: Int, _ environment: Environment) -> Bool {
+        fileByteCount = environment.information().fileByteCount
+        guard refreshLimit(fileByteCount: fileByteCount) else { return true }
+        let growth = limit - fileByteCount
+        if growth > Self.ampleByteCount + 2 * byteCount { return true }
+        countFree(environment)
+        // Twice the bytes: once for the journal, once for the extent; and a margin for the tree's own pages.
+        admittedSinceCount += 2 * byteCount
+        return growth + freeByteCount - admittedSinceCount > margin
+    }
+
+    var sentence: String {
+        let megabytes = { (bytes: Int) in "\(bytes >> 20) MiB" }
+        if maxBytes != nil {
+            return "lmbroker.store.max.bytes is \(megabytes(limit)) and the file holds \(megabytes(max(fileByteCount - freeByteCount, 0))); "
+                + "delete topics or records, shorten retention, or raise the limit"
+        }
+        return "the file system has \(megabytes(available)) left and the store keeps a reserve; free space on it, delete topics or records"
+    }
+
+    private var margin: Int { min(max(limit / 32, 1 << 20), 64 << 20) }
+
+    /// False where the file system cannot be asked.
+    private mutating func refreshLimit(fileByteCount: Int) -> Bool {
+        var status = statvfs()
+        guard statvfs(directory, &status) == 0 else { return maxBytes != nil }
+        available = Int(status.f_bavail) * Int(status.f_frsize)
+        let total = Int(status.f_blocks) * Int(status.f_frsize)
+        let reserve = min(max(total / 20, 4 << 20), 1 << 30)
+        let spared = fileByteCount + available - reserve
+        limit = max(min(maxBytes ?? .max, spared), 0)
+        return true
+    }
+
+    /// Walks the free list, at most ten times a second while the room lasts.
+    private mutating func countFree(_ environment: Environment) {
+        let now = monotonicNs()
+        guard now - freeCountedNs > 100_000_000 || freeCountedNs == 0 else { return }
+        guard let snapshot = try? environment.snapshot(), let pages = try? snapshot.freePageCount() else { return }
+        freeByteCount = pages * environment.information().pageByteCount
+        freeCountedNs = now
+        admittedSinceCount = 0
+    }
+
+    /// Whether an I/O error can be laid to a file system without room: LMDB reports a short write as EIO.
+    func looksFull(needing byteCount: Int) -> Bool {
+        var status = statvfs()
+        guard statvfs(directory, &status) == 0 else { return false }
+        return Int(status.f_bavail) * Int(status.f_frsize) < max(byteCount, 1 << 20)
+    }
+}

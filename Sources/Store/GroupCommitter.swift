@@ -1,0 +1,166 @@
+internal import DequeModule
+internal import Dispatch
+internal import Glibc
+internal import LMDB
+internal import Synchronization
+
+/// The one thread that writes. Whatever arrives while a commit is being synced is the next commit.
+final class GroupCommitter: Sendable {
+    private struct Inbox {
+        var submissions: [Submission] = []
+        var isClosing = false
+        /// The thread waits, or will before it looks again.
+        var isIdle = false
+    }
+
+    private let inbox = Mutex(Inbox())
+    private let wake = DispatchSemaphore(value: 0)
+    private let ended = DispatchSemaphore(value: 0)
+    /// Only the thread touches it, from `start` on.
+    private nonisolated(unsafe) let writer: StoreWriter
+    private let lanes = Mutex<[any Lane]>([])
+    private let commitBytesMax: Int
+
+    init(_ writer: StoreWriter) {
+        self.writer = writer
+        commitBytesMax = writer.options.commitBytesMax
+    }
+
+    func start() {
+        let committer = Unmanaged.passRetained(self)
+        var thread = pthread_t()
+        let code = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<GroupCommitter>.fromOpaque(context).takeRetainedValue().run()
+                return nil
+            }, committer.toOpaque())
+        precondition(code == 0, "the committer's thread could not be started: \(String(cString: strerror(code)))")
+        pthread_detach(thread)
+    }
+
+    /// Any thread; returns at once. Submissions of one thread keep their order.
+    func submit(_ submissions: [Submission]) {
+        let (mustWake, isClosed) = inbox.withLock { inbox in
+            if inbox.isClosing { return (false, true) }
+            inbox.submissions.append(contentsOf: submissions)
+            defer { inbox.isIdle = false }
+            return (inbox.isIdle, false)
+        }
+        if isClosed {
+            for submission in submissions { submission.fail(.stopped("the broker is shutting down")) }
+            return deliver(submissions, [])
+        }
+        if mustWake { wake.signal() }
+    }
+
+    func register(_ lane: any Lane) { lanes.withLock { $0.append(lane) } }
+
+    /// Commits what was submitted, seals everything, and ends the thread.
+    func close() {
+        let wasOpen = inbox.withLock { inbox in
+            defer { inbox.isClosing = true; inbox.isIdle = false }
+            return !inbox.isClosing
+        }
+        guard wasOpen else { return }
+        wake.signal()
+        ended.wait()
+    }
+
+    // MARK: - The thread
+
+    private func run() {
+        var waiting: Deque<Submission> = []
+        while true {
+            let isClosing = takeInbox(&waiting)
+            if !waiting.isEmpty {
+                commit(nextGroup(&waiting))
+            } else if isClosing {
+                break
+            } else if !sweepIdly() {
+                waitForWork()
+            }
+        }
+        do { try writer.shutDown() } catch { writer.stop("sealing at shutdown: \(error)", []) }
+        ended.signal()
+    }
+
+    private func takeInbox(_ waiting: inout Deque<Submission>) -> Bool {
+        inbox.withLock { inbox in
+            waiting.append(contentsOf: inbox.submissions)
+            inbox.submissions.removeAll(keepingCapacity: inbox.submissions.count < 4096)
+            return inbox.isClosing
+        }
+    }
+
+    /// As many submissions as one commit takes, at least one.
+    private func nextGroup(_ waiting: inout Deque<Submission>) -> [Submission] {
+        var byteCount = 0
+        var count = 0
+        while count < waiting.count {
+            byteCount += waiting[count].byteCount
+            if count > 0, byteCount > commitBytesMax { break }
+            count += 1
+        }
+        let group = Array(waiting.prefix(count))
+        waiting.removeFirst(count)
+        return group
+    }
+
+    private func commit(_ group: [Submission]) {
+        if case .stopped(let reason) = writer.state {
+            for submission in group { submission.fail(.stopped(reason)) }
+            return deliver(group, [])
+        }
+        do {
+            deliver(group, try writer.commit(group))
+        } catch {
+            writer.fail(group, error)
+            deliver(group, [])
+        }
+    }
+
+    private func sweepIdly() -> Bool {
+        do {
+            guard let changed = try writer.sweepIdly() else { return false }
+            deliver([], changed)
+            return true
+        } catch {
+            writer.fail([], error)
+            return false
+        }
+    }
+
+    private func waitForWork() {
+        let mayWait = inbox.withLock { inbox in
+            guard inbox.submissions.isEmpty, !inbox.isClosing else { return false }
+            inbox.isIdle = true
+            return true
+        }
+        guard mayWait else { return }
+        if wake.wait(timeout: .now() + .seconds(10)) == .timedOut {
+            // A submission may have cleared the mark in this moment: then its signal is on the way, and is for the next wait.
+            inbox.withLock { $0.isIdle = false }
+            writer.keepHouse()
+        }
+    }
+
+    /// One call per lane that has answers or waits for changes.
+    private func deliver(_ finished: [Submission], _ changed: [PartitionID]) {
+        var byLane: [(lane: any Lane, finished: [Submission])] = []
+        for submission in finished {
+            if let index = byLane.firstIndex(where: { $0.lane === submission.lane }) {
+                byLane[index].finished.append(submission)
+            } else {
+                byLane.append((submission.lane, [submission]))
+            }
+        }
+        if !changed.isEmpty {
+            for lane in lanes.withLock({ $0 }) where lane.isWatching && !byLane.contains(where: { $0.lane === lane }) {
+                byLane.append((lane, []))
+            }
+        }
+        for (lane, finished) in byLane { lane.deliver(finished, changed: changed) }
+    }
+}

@@ -1,0 +1,58 @@
+internal import Dispatch
+internal import Glibc
+internal import LMDB
+internal import Synchronization
+
+/// A consistent copy of a live environment into a directory, with progress.
+struct HotCopy {
+    private let environment: Environment
+    private let target: String
+    private let compacting: Bool
+
+    init(_ environment: Environment, to target: String, compacting: Bool) {
+        self.environment = environment
+        self.target = target
+        self.compacting = compacting
+    }
+
+    func run(_ progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void) throws(StoreError) {
+        try prepare()
+        let total = environment.information().fileByteCount
+        let path = target + "/data.mdb"
+        let timer = DispatchSource.makeTimerSource(queue: .global())
+        timer.schedule(deadline: .now() + .milliseconds(200), repeating: .milliseconds(200))
+        timer.setEventHandler { progress(min(Self.length(of: path), total), total) }
+        timer.resume()
+        defer { timer.cancel() }
+        do { try environment.copy(to: target, compacting: compacting) } catch {
+            unlink(path)
+            throw .system("copying the store to \(target): \(error)")
+        }
+        try sync(path)
+        try sync(target)
+        let done = Self.length(of: path)
+        progress(done, done)
+    }
+
+    private func prepare() throws(StoreError) {
+        guard mkdir(target, 0o750) != 0 else { return }
+        guard errno == EEXIST else { throw .system("the directory \(target) cannot be made: \(String(cString: strerror(errno)))") }
+        guard Self.length(of: target + "/data.mdb") < 0 else {
+            throw .system("\(target) holds a data.mdb already; name an empty or new directory")
+        }
+    }
+
+    /// LMDB's copy writes with O_DIRECT or through the cache, and never syncs.
+    private func sync(_ path: String) throws(StoreError) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .system("\(path) cannot be opened: \(String(cString: strerror(errno)))") }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw .system("syncing \(path): \(String(cString: strerror(errno)))") }
+    }
+
+    /// In bytes; −1 where there is no such file.
+    private static func length(of path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : -1
+    }
+}

@@ -1,0 +1,147 @@
+internal import DequeModule
+internal import KafkaProtocol
+internal import LMDB
+internal import Synchronization
+
+/// Takes the record batches that a read copies out of the map.
+public protocol RecordSink {
+    mutating func append(_ bytes: UnsafeRawBufferPointer)
+}
+
+/// Reads partitions in one snapshot. Lent by `Store.withReader`; used by one thread at a time.
+public final class LogReader {
+    // A class so that the pool can hold it: a snapshot is not copyable.
+    var snapshot: Snapshot
+    let databases: Databases
+
+    init(_ environment: Environment, _ databases: Databases) throws(LMDBError) {
+        snapshot = try environment.snapshot()
+        self.databases = databases
+    }
+
+    /// Copies whole batches to `sink`, from the one that holds `offset` on, and returns their bytes.
+    ///
+    /// Stops before `limit` (the high watermark or the last stable offset) and before `maxBytes` would be exceeded; with
+    /// `firstBatchWhole` the first batch comes whatever its size (KIP-74).
+    public func read(
+        _ partition: Partition, from offset: Int64, limit: Int64, maxBytes: Int, firstBatchWhole: Bool, into sink: inout some RecordSink
+    ) throws(StoreError) -> Int {
+        var run = ReadRun(offset: offset, limit: limit, bytesLeft: maxBytes, takesFirstWhole: firstBatchWhole)
+        var isRenewed = false
+        while true {
+            let place = try locate(partition, &run)
+            let before = run.copied
+            switch place {
+            case .nothing: return run.copied
+            case .sealed(let end):
+                try lmdb("reading the log") { () throws(LMDBError) in
+                    try snapshot.copyExtents(of: partition.id, below: end, databases, &run, &sink)
+                }
+            case .tail(let pieces):
+                try lmdb("reading the journal") { () throws(LMDBError) in
+                    try snapshot.copyPieces(pieces, of: partition.id, databases, &run, &sink)
+                }
+            }
+            if run.isFinished { return run.copied }
+            if run.copied > before {
+                isRenewed = false
+                continue
+            }
+            // What the tail names is newer than the snapshot, or was sealed and trimmed since: look again, once, in a new one.
+            guard !isRenewed else { return run.copied }
+            try renew()
+            isRenewed = true
+        }
+    }
+
+    func renew() throws(StoreError) {
+        snapshot.park()
+        try lmdb("renewing a snapshot") { () throws(LMDBError) in try snapshot.renew() }
+    }
+
+    enum Place {
+        case nothing
+        /// In the keyspace, up to an offset.
+        case sealed(Int64)
+        case tail([Piece])
+    }
+
+    private func locate(_ partition: Partition, _ run: inout ReadRun) throws(StoreError) -> Place {
+        let offset = run.offset
+        let bytesLeft = run.bytesLeft
+        let limit = run.limit
+        let place: Place? = partition.tail.withLock { tail in
+            guard !tail.isDeleted, offset >= tail.logStartOffset, offset <= tail.highWatermark else { return nil }
+            guard offset < min(tail.highWatermark, limit) else { return .nothing }
+            guard offset >= tail.sealedEnd else { return .sealed(tail.sealedEnd) }
+            var pieces: [Piece] = []
+            var byteCount = 0
+            for index in tail.pieceIndex(holding: offset)..<tail.pieces.count {
+                pieces.append(tail.pieces[index])
+                byteCount += Int(tail.pieces[index].byteCount)
+                if byteCount >= bytesLeft { break }
+            }
+            return .tail(pieces)
+        }
+        guard let place else {
+            // Retention overtook a read that had begun: what was copied is still right.
+            if run.copied > 0 { return .nothing }
+            throw .offsetOutOfRange
+        }
+        return place
+    }
+}
+
+/// How far one read has come.
+struct ReadRun {
+    var offset: Int64
+    let limit: Int64
+    var bytesLeft: Int
+    /// The next batch comes whatever its size.
+    var takesFirstWhole: Bool
+    private(set) var copied = 0
+    private(set) var isFinished = false
+
+    init(offset: Int64, limit: Int64, bytesLeft: Int, takesFirstWhole: Bool) {
+        self.offset = offset
+        self.limit = limit
+        self.bytesLeft = bytesLeft
+        self.takesFirstWhole = takesFirstWhole
+    }
+
+    /// Whether a batch is wanted; if not, the read is at its end.
+    mutating func takes(byteCount: Int, baseOffset: Int64) -> Bool {
+        guard baseOffset < limit, byteCount <= bytesLeft || takesFirstWhole else {
+            isFinished = true
+            return false
+        }
+        return true
+    }
+
+    mutating func took(byteCount: Int, nextOffset: Int64) {
+        copied += byteCount
+        bytesLeft = max(bytesLeft - byteCount, 0)
+        offset = nextOffset
+        takesFirstWhole = false
+        if offset >= limit { isFinished = true }
+    }
+
+    /// Takes what is wanted of an extent's batches, in one copy.
+    mutating func take(from extent: UnsafeRawBufferPointer, _ sink: inout some RecordSink) {
+        var at = 0
+        var start: Int?
+        while let header = RecordBatchHeader(headOf: extent, at: at), at + header.byteCount <= extent.count {
+            if header.lastOffset >= offset {
+                guard takes(byteCount: header.byteCount, baseOffset: header.baseOffset) else { break }
+                if start == nil { start = at }
+                took(byteCount: header.byteCount, nextOffset: header.nextOffset)
+                if isFinished {
+                    at += header.byteCount
+                    break
+                }
+            }
+            at += header.byteCount
+        }
+        if let start { sink.append(UnsafeRawBufferPointer(rebasing: extent[start..<at])) }
+    }
+}

@@ -1,0 +1,166 @@
+internal import DequeModule
+public import KafkaProtocol
+internal import Synchronization
+
+/// A batch that is not in a sealed extent yet: in the journal, or in an extent of its own above unsealed ones.
+struct Piece: Equatable, Sendable {
+    var baseOffset: Int64
+    var lastOffset: Int64
+    var maxTimestamp: Int64
+    /// Journal entry that holds the bytes; 0: in the keyspace, under `baseOffset`.
+    var sequence: UInt64
+    /// From the start of the entry's payload.
+    var position: UInt32
+    var byteCount: UInt32
+
+    var isDirect: Bool { sequence == 0 }
+}
+
+/// What readers see of a partition: changed by the committer when a commit is on disk, never before.
+struct PartitionTail: Sendable {
+    var logStartOffset: Int64 = 0
+    var highWatermark: Int64 = 0
+    /// Bytes of the extents in the keyspace.
+    var logByteCount: Int64 = 0
+    /// Unsealed batches in offset order; all below the first of them is in the keyspace.
+    var pieces: Deque<Piece> = []
+    var isDeleted = false
+
+    var sealedEnd: Int64 { pieces.first?.baseOffset ?? highWatermark }
+
+    /// The first piece that ends at or after `offset`.
+    func pieceIndex(holding offset: Int64) -> Int {
+        var low = 0
+        var high = pieces.count
+        while low < high {
+            let middle = (low + high) / 2
+            if pieces[middle].lastOffset < offset { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
+/// A partition of a topic: what readers may know of it at any moment.
+public final class Partition: Sendable {
+    public let id: PartitionID
+    public let topicID: Uuid
+    public let index: Int32
+    let tail: Mutex<PartitionTail>
+    /// The committer's own; see `PartitionState`.
+    nonisolated(unsafe) var state: PartitionState
+
+    init(id: PartitionID, topicID: Uuid, index: Int32, state: PartitionState, tail: PartitionTail) {
+        self.id = id
+        self.topicID = topicID
+        self.index = index
+        self.state = state
+        self.tail = Mutex(tail)
+    }
+
+    /// A new, empty partition.
+    convenience init(id: PartitionID, topicID: Uuid, index: Int32) {
+        self.init(id: id, topicID: topicID, index: index, state: PartitionState(), tail: PartitionTail())
+    }
+
+    /// The offset of the first record that may be read.
+    public var logStartOffset: Int64 { tail.withLock { $0.logStartOffset } }
+    /// The offset after the last record that is on disk (on every in-sync replica).
+    public var highWatermark: Int64 { tail.withLock { $0.highWatermark } }
+    /// The offset before which every transaction is decided.
+    public var lastStableOffset: Int64 { tail.withLock { $0.highWatermark } }
+    /// The epoch of the partition's leadership; a single broker leads for ever.
+    public var leaderEpoch: Int32 { 0 }
+    /// Bytes of record batches kept.
+    public var byteCount: Int {
+        tail.withLock { tail in tail.pieces.reduce(Int(tail.logByteCount)) { $0 + ($1.isDirect ? 0 : Int($1.byteCount)) } }
+    }
+    /// The topic was deleted.
+    public var isDeleted: Bool { tail.withLock { $0.isDeleted } }
+
+    /// The bounds of the partition and what could be read from `offset`, seen at one moment.
+    public func look(from offset: Int64) -> PartitionLook {
+        tail.withLock { tail in
+            var look = PartitionLook(
+                logStartOffset: tail.logStartOffset, highWatermark: tail.highWatermark, lastStableOffset: tail.highWatermark,
+                availableBytes: 0, isTail: true, isDeleted: tail.isDeleted)
+            guard offset >= tail.logStartOffset, offset < tail.highWatermark else { return look }
+            if offset < tail.sealedEnd {
+                look.isTail = false
+                look.availableBytes = PartitionLook.sealedBytes
+            } else {
+                for index in tail.pieceIndex(holding: offset)..<tail.pieces.count {
+                    look.availableBytes += Int(tail.pieces[index].byteCount)
+                    if look.availableBytes >= PartitionLook.sealedBytes { break }
+                }
+            }
+            return look
+        }
+    }
+
+    /// The largest epoch at or below `epoch` and the offset at which it ended (KIP-101, KIP-320); (−1, −1) when unknown.
+    public func epochEnd(of epoch: Int32) -> (epoch: Int32, endOffset: Int64) {
+        epoch == leaderEpoch ? (epoch, highWatermark) : (-1, -1)
+    }
+}
+
+/// A partition at one moment, for one who wants to read from an offset.
+public struct PartitionLook: Sendable, Equatable {
+    /// What sealed data count for in `availableBytes`: there is at least one extent, and nobody waits for more.
+    public static let sealedBytes = 1 << 20
+
+    public var logStartOffset: Int64
+    public var highWatermark: Int64
+    public var lastStableOffset: Int64
+    /// Bytes of whole batches at and after the offset: exact in the tail up to `sealedBytes`.
+    public var availableBytes: Int
+    /// The offset is among the batches that were just written; reading them touches no cold page.
+    public var isTail: Bool
+    public var isDeleted: Bool
+}
+
+/// What the committer alone knows of a partition: the state after the last operation it has decided on, which readers
+/// come to see through `PartitionTail` when the commit is on disk. Touched on the committer's thread only.
+struct PartitionState {
+    var logStartOffset: Int64 = 0
+    var nextOffset: Int64 = 0
+    var logByteCount: Int64 = 0
+    /// Greatest timestamp appended, and sealed; −1 before the first.
+    var maxTimestamp: Int64 = -1
+    var sealedMaxTimestamp: Int64 = -1
+    var producers: [Int64: ProducerState] = [:]
+    /// Producers whose row is behind.
+    var staleProducers: Set<Int64> = []
+    var isDeleted = false
+    /// The row holds the effects of the journal up to this sequence.
+    var asOf: UInt64 = 0
+    /// Bytes in the journal, those of this commit included.
+    var unsealedByteCount = 0
+    var isQueuedForSealing = false
+    var isQueuedForDeletion = false
+
+    // Of the commit being made; `publish` empties them.
+    var isTouched = false
+    var added: [Piece] = []
+    /// How many of the tail's first pieces were sealed.
+    var sealedPieceCount = 0
+
+    mutating func remember(_ batch: AppendedBatch, at timeMs: Int64) {
+        nextOffset = batch.lastOffset + 1
+        maxTimestamp = max(maxTimestamp, batch.maxTimestamp)
+        guard batch.producerID >= 0, batch.baseSequence >= 0 else { return }
+        let remembered = ProducerBatch(batch)
+        producers[batch.producerID, default: ProducerState(epoch: batch.producerEpoch)]
+            .add(remembered, epoch: batch.producerEpoch, at: timeMs)
+        staleProducers.insert(batch.producerID)
+    }
+}
+
+extension ProducerBatch {
+    init(_ batch: AppendedBatch) {
+        baseSequence = batch.baseSequence
+        lastSequence = RecordBatchHeader.sequence(batch.baseSequence, advancedBy: batch.lastOffsetDelta)
+        baseOffset = batch.baseOffset
+        lastOffset = batch.lastOffset
+        timestamp = batch.maxTimestamp
+    }
+}

@@ -1,0 +1,97 @@
+internal import KafkaProtocol
+internal import LMDB
+
+/// Copying batches out of the map.
+extension Snapshot {
+    /// Copies unsealed batches, until one is not wanted, or not in this snapshot.
+    borrowing func copyPieces(
+        _ pieces: [Piece], of partition: PartitionID, _ databases: Databases, _ run: inout ReadRun, _ sink: inout some RecordSink
+    ) throws(LMDBError) {
+        for piece in pieces {
+            guard run.takes(byteCount: Int(piece.byteCount), baseOffset: piece.baseOffset) else { return }
+            let isHere = piece.isDirect ? try copyParts(partition, piece, databases, &sink) : try copyEntry(piece, databases, &sink)
+            guard isHere else { return }
+            run.took(byteCount: Int(piece.byteCount), nextOffset: piece.lastOffset + 1)
+        }
+    }
+
+    /// Copies a batch out of a journal entry. False where the entry is not in the snapshot: trimmed, or too new.
+    private borrowing func copyEntry(_ piece: Piece, _ databases: Databases, _ sink: inout some RecordSink) throws(LMDBError) -> Bool {
+        guard let entry = try value(piece.sequence, in: databases.journal) else { return false }
+        entry.withUnsafeBytes { bytes in
+            let start = JournalEntryHead.payloadStart(bytes) + Int(piece.position)
+            sink.append(UnsafeRawBufferPointer(rebasing: bytes[start..<(start + Int(piece.byteCount))]))
+        }
+        return true
+    }
+
+    /// Copies a batch that is an extent of its own, in however many parts. False where it is not in the snapshot.
+    private borrowing func copyParts(
+        _ partition: PartitionID, _ piece: Piece, _ databases: Databases, _ sink: inout some RecordSink
+    ) throws(LMDBError) -> Bool {
+        var copied = 0
+        var part: UInt32 = 0
+        while copied < Int(piece.byteCount) {
+            guard let bytes = try value(LogKey(partition, piece.baseOffset, part: part), in: databases.log) else {
+                precondition(part == 0, "part \(part) of the batch at \(piece.baseOffset) of partition \(partition.rawValue) is missing")
+                return false
+            }
+            bytes.withUnsafeBytes { sink.append($0) }
+            copied += bytes.byteCount
+            part += 1
+        }
+        return true
+    }
+
+    /// Copies batches of the keyspace, extent by extent, up to the one that begins at or after `end`.
+    borrowing func copyExtents(
+        of partition: PartitionID, below end: Int64, _ databases: Databases, _ run: inout ReadRun, _ sink: inout some RecordSink
+    ) throws(LMDBError) {
+        var cursor = try cursor(in: databases.log)
+        var more = try cursor.seek(partition, holding: run.offset)
+        while more, !run.isFinished, let key = LogKey(cursor.key), key.partition == partition, key.baseOffset < end {
+            if key.part == 0, let large = cursor.headOfLargeBatch {
+                if large.lastOffset >= run.offset {
+                    guard run.takes(byteCount: large.byteCount, baseOffset: large.baseOffset) else { return }
+                    var copied = cursor.copyValue(to: &sink)
+                    while copied < large.byteCount, try cursor.move(.next) { copied += cursor.copyValue(to: &sink) }
+                    run.took(byteCount: large.byteCount, nextOffset: large.nextOffset)
+                }
+            } else if key.part == 0 {
+                cursor.takeBatches(&run, &sink)
+            }
+            if !run.isFinished { more = try cursor.move(.next) }
+        }
+    }
+}
+
+extension Cursor {
+    /// Moves to the extent that holds `offset`, or else to the first one of the partition after it.
+    @_lifetime(self: copy self)
+    mutating func seek(_ partition: PartitionID, holding offset: Int64) throws(LMDBError) -> Bool {
+        let found = try seek(LogKey(partition, offset))
+        if found, LogKey(key) == LogKey(partition, offset) { return true }
+        // The extent before it holds the offset, unless the partition begins behind it.
+        var has = found ? try move(.previous) : try move(.last)
+        while has, let before = LogKey(key), before.partition == partition {
+            if before.part == 0 { return true }
+            has = try move(.previous)
+        }
+        return try seek(LogKey(partition, offset))
+    }
+
+    /// The header of a batch that goes on beyond this value, in parts; nil where the value holds whole batches.
+    var headOfLargeBatch: RecordBatchHeader? {
+        guard let header = RecordBatchHeader(headOf: value), header.byteCount > value.byteCount else { return nil }
+        return header
+    }
+
+    func copyValue(to sink: inout some RecordSink) -> Int {
+        value.withUnsafeBytes { sink.append($0) }
+        return value.byteCount
+    }
+
+    func takeBatches(_ run: inout ReadRun, _ sink: inout some RecordSink) {
+        value.withUnsafeBytes { run.take(from: $0, &sink) }
+    }
+}

@@ -1,0 +1,171 @@
+internal import Glibc
+public import KafkaProtocol
+internal import LMDB
+internal import Synchronization
+
+/// What the committer publishes and everyone reads.
+final class SharedState: Sendable {
+    let catalog = Mutex(Catalog())
+    let brokerConfigs = Mutex<[String: String]>([:])
+    let state = Mutex(StoreState.serving)
+    let counters = StoreCounters()
+}
+
+/// One LMDB environment with its one writer: topics, partitions, offsets, producers, everything a broker keeps.
+///
+/// An instance, never a global: a process may hold several.
+public final class Store: Sendable {
+    public let directory: String
+    public let clusterID: String
+    public let options: StoreOptions
+    private let environment: Environment
+    private let databases: Databases
+    private let lock: DirectoryLock
+    private let shared: SharedState
+    private let committer: GroupCommitter
+    private let readers = ReaderPool()
+    /// Closed stores answer questions but take no writes.
+    private let isClosed = Mutex(false)
+
+    /// Opens the store in `directory`, creating directory and store where there is none.
+    /// Throws `cannotOpen` with a sentence for people: in use, of a newer format, not a store, …
+    public static func open(directory: String, options: StoreOptions = StoreOptions()) throws(StoreError) -> Store {
+        try Store(directory, options)
+    }
+
+    private init(_ directory: String, _ options: StoreOptions) throws(StoreError) {
+        self.directory = directory
+        self.options = options
+        let opening = try StoreOpening(directory, options)
+        lock = opening.lock
+        environment = opening.environment
+        databases = opening.databases
+        clusterID = opening.identity.clusterID
+        shared = SharedState()
+        let writer = StoreWriter(environment: environment, databases: databases, options: options, shared: shared)
+        try writer.load()
+        let cleared = (try? environment.clearStaleReaders()) ?? 0
+        if cleared > 0 {
+            options.onEvent(StoreEvent(severity: .info, message: "cleared \(cleared) reader slots that dead processes had left behind"))
+        }
+        committer = GroupCommitter(writer)
+        committer.start()
+    }
+
+    // MARK: - The catalog
+
+    public func topic(named name: String) -> Topic? { shared.catalog.withLock { $0.byName[name] } }
+    public func topic(id: Uuid) -> Topic? { shared.catalog.withLock { $0.byID[id] } }
+    public func partition(_ id: PartitionID) -> Partition? { shared.catalog.withLock { $0.partitions[id] } }
+    /// All topics, by name.
+    public func topics() -> [Topic] { shared.catalog.withLock { Array($0.byName.values) }.sorted { $0.name < $1.name } }
+    /// The broker's dynamic configs.
+    public func brokerConfigs() -> [String: String] { shared.brokerConfigs.withLock { $0 } }
+
+    // MARK: - Writing
+
+    /// Hands work to the committer. Any thread; returns at once; the submissions of one thread keep their order.
+    public func submit(_ submissions: [Submission]) { committer.submit(submissions) }
+
+    /// Has `lane` told of every commit that moves a partition's bounds.
+    public func register(_ lane: any Lane) { committer.register(lane) }
+
+    /// Performs one operation for a task.
+    public func perform(_ operation: AdminOperation) async -> AdminOutcome {
+        await withCheckedContinuation { continuation in
+            submit([.admin(operation, lane: TaskLane.shared) { continuation.resume(returning: $0) }])
+        }
+    }
+
+    /// Lays other defaults under the configs of every topic, those of later ones included.
+    public func setTopicDefaults(_ defaults: TopicSettings) async { _ = await perform(.setTopicDefaults(defaults)) }
+
+    /// Whether the store takes writes.
+    public var state: StoreState { shared.state.withLock { $0 } }
+
+    // MARK: - Reading
+
+    /// Lends a reader with a fresh snapshot. Not to be kept, nor held while waiting for anything.
+    public func withReader<R>(_ body: (LogReader) throws(StoreError) -> R) throws(StoreError) -> R {
+        let reader = try lmdb("taking a snapshot") { () throws(LMDBError) in try readers.take(environment, databases) }
+        defer { readers.putBack(reader) }
+        return try body(reader)
+    }
+
+    public func statistics() -> StoreStatistics {
+        var statistics = shared.counters.current
+        let information = environment.information()
+        statistics.fileByteCount = information.fileByteCount
+        statistics.readersInUse = information.readersInUse
+        let oldest = environment.readers().compactMap(\.transactionID).min()
+        statistics.oldestReaderLag = oldest.map { max(information.lastTransactionID - $0, 0) } ?? 0
+        if let snapshot = try? environment.snapshot(), let pages = try? snapshot.freePageCount() {
+            statistics.freeByteCount = pages * information.pageByteCount
+        }
+        return statistics
+    }
+
+    // MARK: - Backup and end
+
+    /// Writes a consistent copy of the last commit into the empty or new directory `target` while the store serves.
+    /// `compacting` leaves free pages out; the file grows by what is written while it runs.
+    public func backup(
+        to target: String, compacting: Bool = false, progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void = { _, _ in }
+    ) throws(StoreError) {
+        try HotCopy(environment, to: target, compacting: compacting).run(progress)
+    }
+
+    /// Commits what was submitted, seals everything, and gives the directory free. Blocks until it is on disk.
+    public func close() {
+        let wasOpen = isClosed.withLock { isClosed in
+            defer { isClosed = true }
+            return !isClosed
+        }
+        guard wasOpen else { return }
+        committer.close()
+        readers.clear()
+        lock.release()
+    }
+
+    deinit { close() }
+}
+
+/// The lane of tasks: whoever waits is resumed where the committer stands.
+private final class TaskLane: Lane {
+    static let shared = TaskLane()
+    var isWatching: Bool { false }
+    func deliver(_ finished: [Submission], changed: [PartitionID]) {
+        for submission in finished { submission.finish() }
+    }
+}
+
+/// Parked readers, each with its slot in LMDB's reader table.
+private final class ReaderPool: Sendable {
+    private struct Parked: @unchecked Sendable {
+        // Unchecked: a reader in the pool is used by nobody, and one that is lent is not in it.
+        var readers: [LogReader] = []
+    }
+
+    private let parked = Mutex(Parked())
+
+    func take(_ environment: Environment, _ databases: Databases) throws(LMDBError) -> LogReader {
+        guard let reader = parked.withLock({ UncheckedReader(reader: $0.readers.popLast()) }).reader else {
+            return try LogReader(environment, databases)
+        }
+        try reader.snapshot.renew()
+        return reader
+    }
+
+    func putBack(_ reader: LogReader) {
+        reader.snapshot.park()
+        let reader = UncheckedReader(reader: reader)
+        parked.withLock { parked in
+            if let reader = reader.reader { parked.readers.append(reader) }
+        }
+    }
+
+    func clear() { parked.withLock { $0.readers.removeAll() } }
+
+    /// Carries a reader over the lock's boundary.
+    private struct UncheckedReader: @unchecked Sendable { let reader: LogReader? }
+}

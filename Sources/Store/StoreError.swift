@@ -1,0 +1,41 @@
+public import KafkaProtocol
+internal import LMDB
+
+/// What can go wrong with a store while it is used as it should be.
+public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The offset asked for is below the log start offset or beyond the high watermark.
+    case offsetOutOfRange
+    /// No room: the disk budget is used up or the file system is full. Deleting topics or records makes room.
+    case full(String)
+    /// A write or sync failed; nothing more is written until the store is opened again.
+    case stopped(String)
+    /// What is on disk is not what was written.
+    case corrupt(String)
+    /// The directory cannot be opened as a store: in use, of a newer format, not a store, …
+    case cannotOpen(String)
+    /// The operating system or LMDB refused something else.
+    case system(String)
+
+    public var description: String {
+        switch self {
+        case .offsetOutOfRange: "the offset is out of range"
+        case .full(let sentence), .stopped(let sentence), .cannotOpen(let sentence), .system(let sentence): sentence
+        case .corrupt(let sentence): "the store is damaged: \(sentence)"
+        }
+    }
+
+    /// The protocol's answer.
+    public var errorCode: ErrorCode {
+        switch self {
+        case .offsetOutOfRange: .offsetOutOfRange
+        case .full, .stopped, .corrupt, .cannotOpen, .system: .kafkaStorageError
+        }
+    }
+
+    init(_ error: LMDBError, _ doing: String) { self = .system("\(doing): \(error)") }
+}
+
+/// Runs `body`, putting LMDB's errors into words.
+func lmdb<R: ~Copyable>(_ doing: @autoclosure () -> String, _ body: () throws(LMDBError) -> R) throws(StoreError) -> R {
+    do { return try body() } catch { throw StoreError(error, doing()) }
+}

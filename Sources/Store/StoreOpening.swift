@@ -1,0 +1,119 @@
+internal import Glibc
+internal import KafkaProtocol
+internal import LMDB
+
+/// Everything that must hold before a directory is served: it is ours alone, it is a store, we know its format.
+struct StoreOpening {
+    let lock: DirectoryLock
+    let environment: Environment
+    let databases: Databases
+    let identity: IdentityRow
+
+    init(_ directory: String, _ options: StoreOptions) throws(StoreError) {
+        try Self.prepare(directory)
+        lock = try DirectoryLock(directory)
+        do {
+            environment = try Self.openEnvironment(
+                directory, Environment.Options(mapByteCount: options.mapByteCount, readersMax: options.readersMax))
+            (databases, identity) = try Self.identify(environment, directory)
+        } catch {
+            lock.release()
+            throw error
+        }
+    }
+
+    /// Makes the directory, or refuses one that holds other things.
+    private static func prepare(_ directory: String) throws(StoreError) {
+        if mkdir(directory, 0o750) == 0 { return }
+        guard errno == EEXIST else {
+            throw .cannotOpen("the data directory \(directory) cannot be made: \(String(cString: strerror(errno)))")
+        }
+        guard let listing = opendir(directory) else {
+            throw .cannotOpen("the data directory \(directory) cannot be read: \(String(cString: strerror(errno)))")
+        }
+        defer { closedir(listing) }
+        var others: [String] = []
+        while let entry = readdir(listing) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if name == "data.mdb" { return }
+            if ![".", "..", "lost+found", "lock.mdb"].contains(name) { others.append(name) }
+        }
+        if let other = others.min() {
+            throw .cannotOpen(
+                "\(directory) is not a store: it holds no data.mdb but other files (\(other)…); name an empty or new directory with --data")
+        }
+    }
+
+    static func openEnvironment(_ directory: String, _ options: Environment.Options) throws(StoreError) -> Environment {
+        do { return try Environment(path: directory, options: options) } catch {
+            switch error {
+            case .invalid: throw .cannotOpen("\(directory)/data.mdb is not an LMDB environment, so \(directory) is not a store")
+            case .versionMismatch:
+                throw .cannotOpen("\(directory)/data.mdb was written by another version of LMDB than this one, whose format it cannot read")
+            default: throw .cannotOpen("the store in \(directory) cannot be opened: \(error)")
+            }
+        }
+    }
+
+    private static func identify(_ environment: Environment, _ directory: String) throws(StoreError) -> (Databases, IdentityRow) {
+        try check(environment, directory)
+        return try lmdb("opening the store in \(directory)") { () throws(LMDBError) in
+            var transaction = try environment.begin()
+            let databases = try Databases(creatingIn: &transaction)
+            var identity = IdentityRow()
+            if let row = try transaction.value("identity", in: databases.meta) {
+                // `check` has read it already.
+                identity = (try? IdentityRow(row, "the store's identity")) ?? identity
+            } else {
+                identity.clusterID = Uuid.random().description
+                identity.storeID = .random()
+                identity.createdMs = wallClockMs()
+                try transaction.put("identity", identity.encoded(), in: databases.meta)
+            }
+            try transaction.commit()
+            return (databases, identity)
+        }
+    }
+
+    /// Refuses what is no store, or one of a newer format, before anything is written to it.
+    static func check(_ environment: Environment, _ directory: String) throws(StoreError) {
+        let snapshot = try lmdb("opening the store in \(directory)") { () throws(LMDBError) in try environment.snapshot() }
+        // A fresh environment has written nothing yet.
+        if snapshot.transactionID == 0 { return }
+        guard let meta = try? snapshot.database("meta") else {
+            throw .cannotOpen("\(directory)/data.mdb is an LMDB environment but not a store of lmbroker")
+        }
+        let row = try lmdb("opening the store in \(directory)") { () throws(LMDBError) in
+            guard let bytes = try snapshot.value("identity", in: meta) else { return nil as [UInt8]? }
+            return bytes.withUnsafeBytes { Array($0) }
+        }
+        guard let row else {
+            throw .cannotOpen("\(directory)/data.mdb is an LMDB environment but not a store of lmbroker")
+        }
+        let identity = try IdentityRow(row.span.bytes, "the store's identity")
+        guard identity.storeFormat <= Databases.format else {
+            throw .cannotOpen(
+                "the store in \(directory) has format \(identity.storeFormat); this lmbroker reads up to \(Databases.format). Use the version that wrote it, or a later one")
+        }
+    }
+}
+
+/// Keeps a second broker out of a data directory. Copies and tools that only read do not need it.
+final class DirectoryLock: Sendable {
+    private let descriptor: Int32
+
+    /// The lock is on `data.mdb` itself, made empty where it is missing (LMDB takes an empty file for a new one), so that the
+    /// directory holds nothing but the environment.
+    init(_ directory: String) throws(StoreError) {
+        let path = directory + "/data.mdb"
+        descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        guard descriptor >= 0 else { throw .cannotOpen("\(path) cannot be opened: \(String(cString: strerror(errno)))") }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            Glibc.close(descriptor)
+            throw .cannotOpen("the data directory \(directory) is in use by another broker")
+        }
+    }
+
+    /// Called once.
+    func release() { Glibc.close(descriptor) }
+}

@@ -1,0 +1,59 @@
+internal import Synchronization
+
+/// What the store has done since it was opened, and how large it is.
+public struct StoreStatistics: Sendable {
+    /// Commits synced, and those of them that held records.
+    public var commitCount = 0
+    public var appendCommitCount = 0
+    public var batchCount = 0
+    public var recordCount = 0
+    /// Bytes of journal entries, and of batches that went straight to their keyspaces.
+    public var journaledByteCount = 0
+    public var directByteCount = 0
+    /// Bytes moved from the journal into extents.
+    public var sealedByteCount = 0
+    public var deletedExtentCount = 0
+    /// Time spent waiting for commits to be written and synced, in ns.
+    public var commitWaitNs: UInt64 = 0
+    /// Commits by duration: element n counts those of up to 2ⁿ × 64 µs.
+    public var commitWaitBuckets = [Int](repeating: 0, count: 20)
+    /// What stands in the journal now.
+    public var journalByteCount = 0
+    public var journalEntryCount = 0
+    /// Of the file.
+    public var fileByteCount = 0
+    public var freeByteCount = 0
+    public var readersInUse = 0
+    /// Commits made since the oldest snapshot that is still held; 0 where none is.
+    public var oldestReaderLag = 0
+}
+
+/// The running counts, written by the committer, read by anyone.
+final class StoreCounters: Sendable {
+    private let statistics = Mutex(StoreStatistics())
+
+    var current: StoreStatistics { statistics.withLock { $0 } }
+
+    func committed(_ draft: CommitDraft, waitedNs: UInt64) {
+        statistics.withLock { statistics in
+            statistics.commitCount += 1
+            if draft.batchCount > 0 { statistics.appendCommitCount += 1 }
+            statistics.batchCount += draft.batchCount
+            statistics.recordCount += draft.recordCount
+            statistics.journaledByteCount += draft.journaledByteCount
+            statistics.directByteCount += draft.directByteCount
+            statistics.sealedByteCount += draft.sealedByteCount
+            statistics.deletedExtentCount += draft.deletedExtentCount
+            statistics.commitWaitNs += waitedNs
+            let bucket = min(UInt64.bitWidth - (waitedNs / 64_000).leadingZeroBitCount, statistics.commitWaitBuckets.count - 1)
+            statistics.commitWaitBuckets[bucket] += 1
+        }
+    }
+
+    func journal(byteCount: Int, entryCount: Int) {
+        statistics.withLock { statistics in
+            statistics.journalByteCount = byteCount
+            statistics.journalEntryCount = entryCount
+        }
+    }
+}

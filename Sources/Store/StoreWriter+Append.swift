@@ -1,0 +1,113 @@
+internal import KafkaProtocol
+internal import LMDB
+internal import Synchronization
+
+extension StoreWriter {
+    /// Gives a batch its place: an offset, and either the journal entry being drafted or an extent of its own.
+    func append(_ append: Append, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> AppendResult {
+        let partition = append.partition
+        let header = append.header
+        guard !partition.state.isDeleted else {
+            return AppendResult(errorCode: .unknownTopicOrPartition, errorMessage: "the topic was deleted")
+        }
+        if header.producerID >= 0, header.baseSequence >= 0 {
+            switch ProducerState.judge(header, knowing: partition.state.producers[header.producerID]) {
+            case .accept: break
+            case .duplicate(let known):
+                return AppendResult(
+                    errorCode: .none, baseOffset: known.baseOffset, logAppendTimeMs: header.timestampType == .logAppendTime ? known.timestamp : -1,
+                    logStartOffset: partition.state.logStartOffset)
+            case .refuse(let code, let sentence):
+                return AppendResult(errorCode: code, errorMessage: sentence, logStartOffset: partition.state.logStartOffset)
+            }
+        }
+        touch(partition, &draft)
+        let baseOffset = partition.state.nextOffset
+        var piece = Piece(
+            baseOffset: baseOffset, lastOffset: baseOffset + Int64(header.lastOffsetDelta), maxTimestamp: header.maxTimestamp,
+            sequence: 0, position: 0, byteCount: UInt32(append.slice.length))
+        if append.slice.length >= directByteCountMin {
+            if !draft.entry.fits(payload: 0) { try finishEntry(isLast: false, &draft, &transaction) }
+            draft.entry.appendDirect(append, baseOffset: baseOffset)
+            try putExtent(of: append, baseOffset: baseOffset, &draft, &transaction)
+        } else {
+            if !draft.entry.fits(payload: append.slice.length) { try finishEntry(isLast: false, &draft, &transaction) }
+            piece.sequence = draft.sequence
+            piece.position = draft.entry.appendSmall(append, baseOffset: baseOffset, leaderEpoch: partition.leaderEpoch)
+            partition.state.unsealedByteCount += append.slice.length
+            if partition.state.unsealedByteCount >= extentByteCountMax - directByteCountMin, !partition.state.isQueuedForSealing {
+                partition.state.isQueuedForSealing = true
+                sealQueue.append(partition)
+            }
+        }
+        partition.state.added.append(piece)
+        let batch = AppendedBatch(header, partition: partition.id, baseOffset: baseOffset, position: piece.position, isDirect: piece.isDirect)
+        partition.state.remember(batch, at: draft.timeMs)
+        draft.batchCount += 1
+        draft.recordCount += Int(header.recordCount)
+        return AppendResult(
+            errorCode: .none, baseOffset: baseOffset, logAppendTimeMs: header.timestampType == .logAppendTime ? header.maxTimestamp : -1,
+            logStartOffset: partition.state.logStartOffset)
+    }
+
+    /// Puts a large batch under its own key, in as many parts as it takes.
+    private func putExtent(
+        of append: Append, baseOffset: Int64, _ draft: inout CommitDraft, _ transaction: inout Transaction
+    ) throws(LMDBError) {
+        let partition = append.partition
+        let slice = append.slice
+        var copied = 0
+        var part: UInt32 = 0
+        while copied < slice.length {
+            let count = min(slice.length - copied, extentByteCountMax)
+            let piece = FrameSlice(offset: slice.offset + copied, length: count)
+            try transaction.reserve(LogKey(partition.id, baseOffset, part: part), byteCount: count, in: databases.log) { bytes in
+                if part == 0 {
+                    append.frame.copyBatch(piece, to: bytes, baseOffset: baseOffset, leaderEpoch: partition.leaderEpoch)
+                } else {
+                    append.frame.withUnsafeBytes { bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[piece.offset..<(piece.offset + count)])) }
+                }
+            }
+            copied += count
+            part += 1
+        }
+        partition.state.logByteCount += Int64(slice.length)
+        draft.directByteCount += slice.length
+        try putTime(
+            partition, baseOffset: baseOffset, runningMaximum: max(partition.state.maxTimestamp, append.header.maxTimestamp),
+            own: append.header.maxTimestamp, &transaction)
+    }
+
+    /// Enters an extent into `times`.
+    func putTime(
+        _ partition: Partition, baseOffset: Int64, runningMaximum: Int64, own: Int64, _ transaction: inout Transaction
+    ) throws(LMDBError) {
+        let key = TimeKey(partition.id, runningMaximum: runningMaximum, baseOffset: baseOffset)
+        try transaction.reserve(key, byteCount: 8, in: databases.times) { bytes in
+            bytes.storeBytes(of: own.bigEndian, as: Int64.self)
+        }
+    }
+
+    /// Nil where a produce request may be written; else why not.
+    func admit(byteCount: Int) -> StoreError? {
+        if case .stopped(let reason) = state { return .stopped(reason) }
+        if budget.admits(byteCount, environment) {
+            if case .full = state { become(.serving) }
+            return nil
+        }
+        let reason = budget.sentence
+        if state == .serving { become(.full(reason)) }
+        return .full(reason)
+    }
+
+    /// Changes the state and tells the operator.
+    func become(_ next: StoreState) {
+        state = next
+        shared.state.withLock { $0 = next }
+        switch next {
+        case .serving: options.onEvent(StoreEvent(severity: .info, message: "there is room again: the store takes records"))
+        case .full(let reason): options.onEvent(StoreEvent(severity: .warning, message: "the store takes no more records: \(reason)"))
+        case .stopped(let reason): options.onEvent(StoreEvent(severity: .error, message: "the store takes no more writes: \(reason)"))
+        }
+    }
+}

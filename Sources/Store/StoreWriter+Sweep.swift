@@ -1,0 +1,328 @@
+internal import DequeModule
+internal import KafkaProtocol
+internal import LMDB
+internal import Synchronization
+
+/// Bounded background work, done in the same transactions as everything else: batches are sealed out of the journal into
+/// extents of their partition, the journal is trimmed, and what is below a log start offset is deleted.
+extension StoreWriter {
+    /// Extents deleted by one commit. Each frees at most 64 pages, which the free list takes in as one short run.
+    private static let deletionsPerCommit = 64
+
+    /// Something a commit without submissions could do. Sealing alone is none of it: it can wait for the next writes.
+    var hasSweepsWaiting: Bool {
+        if case .stopped = state { return false }
+        return !deletions.isEmpty || journal.byteCount > journalBytesMax && journal.entries.count > 1
+    }
+
+    func sweep(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        // Twice of what came in: the sweep catches up however long the writes go on, and never costs more than they do.
+        var byteBudget = max(2 * draft.journaledByteCount, 1 << 20)
+        try sealFullExtents(&byteBudget, &draft, &transaction)
+        if journal.byteCount > journalBytesMax / 2 || journal.operationCount > options.journalOperationsMax / 2 {
+            try trim(entries: max(2 * draft.entryCount, 16), &byteBudget, keepingLast: true, &draft, &transaction)
+        }
+        try deleteExtents(Self.deletionsPerCommit, &draft, &transaction)
+    }
+
+    // MARK: - Sealing
+
+    private func sealFullExtents(_ byteBudget: inout Int, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        while byteBudget > 0, let partition = sealQueue.popFirst() {
+            partition.state.isQueuedForSealing = false
+            guard !partition.state.isDeleted, partition.state.unsealedByteCount >= extentByteCountMax - directByteCountMin else { continue }
+            let moved = try sealExtent(of: partition, &draft, &transaction)
+            byteBudget -= moved
+            if moved > 0 {
+                try writeRow(of: partition, &draft, &transaction)
+                if partition.state.unsealedByteCount >= extentByteCountMax - directByteCountMin {
+                    partition.state.isQueuedForSealing = true
+                    sealQueue.append(partition)
+                }
+            } else {
+                // Its bytes belong to the commit being made; the next one will find them.
+                partition.state.isQueuedForSealing = true
+                sealQueue.append(partition)
+                return
+            }
+        }
+    }
+
+    /// Moves the partition's oldest unsealed batches, as many as one extent holds, out of the journal. Returns their bytes.
+    private func sealExtent(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int {
+        let (pieces, skipped) = nextRun(of: partition)
+        // Extents that stood above unsealed batches are now in line.
+        partition.state.sealedPieceCount += skipped.count
+        for piece in skipped {
+            if piece.isDirect {
+                partition.state.sealedMaxTimestamp = max(partition.state.sealedMaxTimestamp, piece.maxTimestamp)
+            } else {
+                partition.state.unsealedByteCount -= Int(piece.byteCount)
+            }
+        }
+        if !skipped.isEmpty { touch(partition, &draft) }
+        guard let first = pieces.first else { return 0 }
+        touch(partition, &draft)
+        var length = 0
+        for piece in pieces {
+            guard let entry = try transaction.value(piece.sequence, in: databases.journal) else {
+                preconditionFailure("journal entry \(piece.sequence) was trimmed while partition \(partition.id.rawValue) had batches in it")
+            }
+            entry.withUnsafeBytes { bytes in
+                let start = JournalEntryHead.payloadStart(bytes) + Int(piece.position)
+                UnsafeMutableRawBufferPointer(rebasing: extentBuffer[length...])
+                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + Int(piece.byteCount))]))
+            }
+            length += Int(piece.byteCount)
+        }
+        let filled = UnsafeRawBufferPointer(rebasing: extentBuffer[..<length])
+        try transaction.reserve(LogKey(partition.id, first.baseOffset), byteCount: length, in: databases.log) { $0.copyMemory(from: filled) }
+        let own = pieces.reduce(-1) { max($0, $1.maxTimestamp) }
+        partition.state.sealedMaxTimestamp = max(partition.state.sealedMaxTimestamp, own)
+        try putTime(partition, baseOffset: first.baseOffset, runningMaximum: partition.state.sealedMaxTimestamp, own: own, &transaction)
+        partition.state.sealedPieceCount += pieces.count
+        partition.state.unsealedByteCount -= length
+        partition.state.logByteCount += Int64(length)
+        draft.sealedByteCount += length
+        draft.isDirty = true
+        return length
+    }
+
+    /// The batches that the next extent takes, and what stands before them and needs no sealing: extents that are in line
+    /// already, and batches below the log start offset.
+    private func nextRun(of partition: Partition) -> (pieces: [Piece], skipped: [Piece]) {
+        partition.tail.withLock { tail in
+            var skipped: [Piece] = []
+            var run: [Piece] = []
+            var length = 0
+            for piece in tail.pieces.dropFirst(partition.state.sealedPieceCount) {
+                if run.isEmpty, piece.isDirect || piece.lastOffset < partition.state.logStartOffset {
+                    skipped.append(piece)
+                    continue
+                }
+                if piece.isDirect { break }
+                guard length + Int(piece.byteCount) <= extentByteCountMax else { break }
+                run.append(piece)
+                length += Int(piece.byteCount)
+            }
+            return (run, skipped)
+        }
+    }
+
+    // MARK: - Trimming the journal
+
+    /// Removes up to `entries` of the oldest entries, after settling what they changed; stops when the budget is spent.
+    func trim(
+        entries count: Int, _ byteBudget: inout Int, keepingLast: Bool, _ draft: inout CommitDraft, _ transaction: inout Transaction
+    ) throws(LMDBError) {
+        for _ in 0..<count {
+            guard let entry = journal.entries.first, !keepingLast || journal.entries.count > draft.entryCount + 1 else { return }
+            while journal.frontSettled < entry.touched.count {
+                guard byteBudget > 0 else { return }
+                byteBudget -= try settle(entry.touched[journal.frontSettled], through: entry.sequence, &draft, &transaction)
+                journal.frontSettled += 1
+            }
+            try transaction.delete(entry.sequence, in: databases.journal)
+            draft.isDirty = true
+            journal.removeFirst()
+            if keepingLast, journal.byteCount <= journalBytesMax / 2, journal.operationCount <= options.journalOperationsMax / 2 { return }
+        }
+    }
+
+    /// Brings the databases to where the journal up to `sequence` is not needed for `key`. Returns the bytes moved.
+    private func settle(
+        _ key: StateKey, through sequence: UInt64, _ draft: inout CommitDraft, _ transaction: inout Transaction
+    ) throws(LMDBError) -> Int {
+        switch key {
+        case .partition(let id):
+            guard let partition = catalog.partitions[id] else { return 0 }
+            var moved = 0
+            if !partition.state.isDeleted {
+                while let first = firstUnsealed(partition).piece, first.sequence <= sequence {
+                    let length = try sealExtent(of: partition, &draft, &transaction)
+                    precondition(length > 0, "a batch of journal entry \(first.sequence) could not be sealed")
+                    moved += length
+                }
+            }
+            if moved > 0 || partition.state.asOf < sequence {
+                try writeRow(of: partition, &draft, &transaction)
+                moved += 512
+            }
+            return moved
+        case .topic(let id):
+            try writeTopic(id, &draft, &transaction)
+            if let deleted = deletedTopics[id], deleted.sequence <= sequence { deletedTopics[id] = nil }
+            return 512
+        case .counters:
+            counters.asOf = Int64(draft.lastSequence)
+            try transaction.put("counters", counters.encoded(), in: databases.meta)
+            return 128
+        case .brokerConfigs:
+            var row = BrokerConfigsRow()
+            row.configs = brokerConfigs.entries
+            row.asOf = Int64(draft.lastSequence)
+            try transaction.put("configs", row.encoded(), in: databases.meta)
+            return 128
+        }
+    }
+
+    /// The first batch that stands in the journal, published or of this commit, and the greatest timestamp of the extents
+    /// that come before it but are not accounted as sealed yet.
+    private func firstUnsealed(_ partition: Partition) -> (piece: Piece?, maxTimestamp: Int64) {
+        var maxTimestamp: Int64 = -1
+        func isFirst(_ piece: Piece) -> Bool {
+            if piece.isDirect { maxTimestamp = max(maxTimestamp, piece.maxTimestamp) }
+            return !piece.isDirect && piece.lastOffset >= partition.state.logStartOffset
+        }
+        let published = partition.tail.withLock { tail in
+            tail.pieces.dropFirst(partition.state.sealedPieceCount).first(where: isFirst)
+        }
+        return (published ?? partition.state.added.first(where: isFirst), maxTimestamp)
+    }
+
+    // MARK: - Rows
+
+    /// Writes the partition's row, and those of its producers that are behind, as of the last entry of this commit.
+    private func writeRow(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        forgetExpiredProducers(of: partition, now: draft.timeMs)
+        var row = PartitionRow()
+        row.topicID = partition.topicID
+        row.index = partition.index
+        row.logStartOffset = partition.state.logStartOffset
+        row.nextOffset = partition.state.nextOffset
+        let unsealed = firstUnsealed(partition)
+        row.sealedEnd = unsealed.piece?.baseOffset ?? partition.state.nextOffset
+        row.logByteCount = partition.state.logByteCount
+        row.maxTimestamp = partition.state.maxTimestamp
+        row.sealedMaxTimestamp = max(partition.state.sealedMaxTimestamp, unsealed.maxTimestamp)
+        row.deleted = partition.state.isDeleted
+        row.asOf = Int64(draft.lastSequence)
+        try transaction.put(PartitionKey(partition: partition.id), row.encoded(), in: databases.partitions)
+        for id in partition.state.staleProducers {
+            let key = ProducerKey(partition.id, id)
+            if let producer = partition.state.producers[id], !partition.state.isDeleted {
+                var row = ProducerRow()
+                row.epoch = producer.epoch
+                row.lastAppendTimeMs = producer.lastAppendTimeMs
+                row.batches = producer.batches
+                try transaction.put(key, row.encoded(), in: databases.producers)
+            } else {
+                try transaction.delete(key, in: databases.producers)
+            }
+        }
+        partition.state.staleProducers.removeAll(keepingCapacity: true)
+        partition.state.asOf = draft.lastSequence
+        draft.isDirty = true
+    }
+
+    private func forgetExpiredProducers(of partition: Partition, now: Int64) {
+        for (id, producer) in partition.state.producers where now - producer.lastAppendTimeMs >= options.producerExpirationMs {
+            partition.state.producers[id] = nil
+            partition.state.staleProducers.insert(id)
+        }
+    }
+
+    private func writeTopic(_ id: Uuid, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        draft.isDirty = true
+        guard let topic = catalog.byID[id] ?? deletedTopics[id].flatMap({ catalog.byName[$0.name] }) else {
+            // A topic that is nowhere was deleted, and its row with it, when an earlier entry was trimmed.
+            if let deleted = deletedTopics[id] { try transaction.delete(deleted.name, in: databases.topics) }
+            return
+        }
+        var row = TopicRow()
+        row.id = topic.id
+        row.runs = topic.runs
+        row.configs = topic.configs.entries
+        row.asOf = Int64(draft.lastSequence)
+        try transaction.put(topic.name, row.encoded(), in: databases.topics)
+    }
+
+    // MARK: - Deleting
+
+    private func deleteExtents(_ count: Int, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        var left = count
+        var visits = 4 * count
+        while left > 0, visits > 0, let partition = deletions.first {
+            visits -= 1
+            if try deleteFirstExtent(of: partition, &draft, &transaction) {
+                left -= 1
+                continue
+            }
+            if partition.state.isDeleted {
+                guard try deleteProducers(of: partition, &left, &transaction) else { return }
+                try transaction.delete(PartitionKey(partition: partition.id), in: databases.partitions)
+                catalog.partitions[partition.id] = nil
+                draft.catalogChanges.append(.forget(partition.id))
+                draft.isDirty = true
+            } else if draft.deletedExtentCount > 0 {
+                try writeRow(of: partition, &draft, &transaction)
+            }
+            partition.state.isQueuedForDeletion = false
+            deletions.removeFirst()
+        }
+        // What was deleted so far must be in the row when the rest comes in a later commit.
+        if left == 0, let partition = deletions.first, draft.deletedExtentCount > 0 { try writeRow(of: partition, &draft, &transaction) }
+    }
+
+    /// Deletes the partition's first extent if all of it is below the log start offset; false when there is none such.
+    private func deleteFirstExtent(
+        of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction
+    ) throws(LMDBError) -> Bool {
+        guard let extent = try firstExtent(of: partition, &transaction) else { return false }
+        let end = extent.end ?? firstUnsealed(partition).piece?.baseOffset ?? partition.state.nextOffset
+        guard partition.state.isDeleted || end <= partition.state.logStartOffset else { return false }
+        for part in 0..<extent.partCount {
+            try transaction.delete(LogKey(partition.id, extent.baseOffset, part: UInt32(part)), in: databases.log)
+        }
+        try deleteTime(of: partition, baseOffset: extent.baseOffset, &transaction)
+        partition.state.logByteCount -= Int64(extent.byteCount)
+        touch(partition, &draft)
+        draft.deletedExtentCount += 1
+        draft.isDirty = true
+        return true
+    }
+
+    private struct FirstExtent {
+        var baseOffset: Int64
+        var byteCount: Int
+        var partCount: Int
+        /// Base offset of the next extent; nil for the last.
+        var end: Int64?
+    }
+
+    private func firstExtent(of partition: Partition, _ transaction: inout Transaction) throws(LMDBError) -> FirstExtent? {
+        var cursor = try transaction.cursor(in: databases.log)
+        guard try cursor.seek(LogKey(partition.id, 0)), let key = LogKey(cursor.key), key.partition == partition.id else { return nil }
+        var extent = FirstExtent(baseOffset: key.baseOffset, byteCount: cursor.value.byteCount, partCount: 1)
+        while try cursor.move(.next), let next = LogKey(cursor.key), next.partition == partition.id {
+            guard next.baseOffset == extent.baseOffset else {
+                extent.end = next.baseOffset
+                break
+            }
+            extent.byteCount += cursor.value.byteCount
+            extent.partCount += 1
+        }
+        return extent
+    }
+
+    private func deleteTime(of partition: Partition, baseOffset: Int64, _ transaction: inout Transaction) throws(LMDBError) {
+        var cursor = try transaction.cursor(in: databases.times)
+        guard try cursor.seek(TimeKey(partition.id, runningMaximum: .min, baseOffset: 0)), let key = TimeKey(cursor.key),
+            key.partition == partition.id, key.baseOffset == baseOffset
+        else { return }
+        try cursor.delete()
+    }
+
+    /// False when there are more than `left` allows.
+    private func deleteProducers(of partition: Partition, _ left: inout Int, _ transaction: inout Transaction) throws(LMDBError) -> Bool {
+        var cursor = try transaction.cursor(in: databases.producers)
+        var more = try cursor.seek(ProducerKey(partition.id, 0))
+        while more, let key = ProducerKey(cursor.key), key.partition == partition.id {
+            guard left > 0 else { return false }
+            try cursor.delete()
+            left -= 1
+            more = try cursor.seek(ProducerKey(partition.id, 0))
+        }
+        return true
+    }
+}

@@ -1,0 +1,215 @@
+internal import DequeModule
+internal import KafkaProtocol
+internal import LMDB
+internal import Synchronization
+
+/// Everything the committer's thread knows and does. Only that thread calls it.
+///
+/// A commit decides each submission in memory, writes the decisions as journal entries (large batches straight into
+/// their keyspaces), lets the sweeps do a bounded piece of work, commits, and only then publishes what readers see.
+/// If the commit fails, nothing was published; the memory is loaded again from what is on disk.
+final class StoreWriter {
+    let environment: Environment
+    let databases: Databases
+    let options: StoreOptions
+    let shared: SharedState
+    /// The topics as of the last decision; `shared.catalog` follows when it is on disk.
+    var catalog = Catalog()
+    var journal = JournalIndex()
+    var counters = CountersRow()
+    var brokerConfigs: [String: String] = [:]
+    var topicDefaults: TopicSettings
+    /// Topics whose deletion still stands in the journal.
+    var deletedTopics: [Uuid: DeletedTopic] = [:]
+    /// Partitions with at least an extent's worth of bytes in the journal.
+    var sealQueue: Deque<Partition> = []
+    /// Partitions with extents below their log start offset.
+    var deletions: Deque<Partition> = []
+    var budget: DiskBudget
+    var state = StoreState.serving
+    /// Where an extent is put together from batches of the journal.
+    let extentBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: extentByteCountMax, alignment: 16)
+
+    init(environment: Environment, databases: Databases, options: StoreOptions, shared: SharedState) {
+        self.environment = environment
+        self.databases = databases
+        self.options = options
+        self.shared = shared
+        topicDefaults = options.topicDefaults
+        budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes)
+    }
+
+    deinit { extentBuffer.deallocate() }
+
+    /// The journal is trimmed from half of this on.
+    var journalBytesMax: Int { min(options.journalBytesMax, max(budget.limit / 8, 2 << 20)) }
+
+    // MARK: - A commit
+
+    /// Decides and writes `group`, and returns the partitions that readers see differently now.
+    /// Throws only when nothing of it happened; the caller then calls `fail(_:)`.
+    func commit(_ group: [Submission]) throws(LMDBError) -> [PartitionID] {
+        var draft = CommitDraft(timeMs: wallClockMs(), sequence: journal.nextSequence)
+        var transaction = try environment.begin()
+        for submission in group { try decide(submission, &draft, &transaction) }
+        try finishEntry(isLast: true, &draft, &transaction)
+        try sweep(&draft, &transaction)
+        // Refusals, duplicates and questions leave nothing to write: the transaction is dropped.
+        guard draft.isDirty else { return publish(draft) }
+        let started = monotonicNs()
+        try transaction.commit()
+        shared.counters.committed(draft, waitedNs: monotonicNs() - started)
+        return publish(draft)
+    }
+
+    /// A commit of nothing but sweeping, while nobody waits. Nil when there was nothing to do.
+    func sweepIdly() throws(LMDBError) -> [PartitionID]? {
+        guard hasSweepsWaiting else { return nil }
+        return try commit([])
+    }
+
+    /// What is done now and then when nothing else is.
+    func keepHouse() {
+        let cleared = (try? environment.clearStaleReaders()) ?? 0
+        if cleared > 0 {
+            options.onEvent(StoreEvent(severity: .info, message: "cleared \(cleared) reader slots that dead processes had left behind"))
+        }
+    }
+
+    private func decide(_ submission: Submission, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        switch submission.work {
+        case .append(let appends, _):
+            submission.appendResults.removeAll(keepingCapacity: true)
+            submission.appendResults.reserveCapacity(appends.count)
+            let refusal = admit(byteCount: submission.byteCount)
+            for append in appends {
+                if let refusal {
+                    submission.appendResults.append(AppendResult(errorCode: refusal.errorCode, errorMessage: refusal.description))
+                } else {
+                    submission.appendResults.append(try self.append(append, &draft, &transaction))
+                }
+            }
+        case .admin(let operation, _):
+            submission.adminOutcome = try administer(operation, &draft, &transaction)
+        }
+    }
+
+    /// Writes the entry being drafted, if it holds anything.
+    func finishEntry(isLast: Bool, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        guard !draft.entry.isEmpty else { return }
+        let entry = draft.entry
+        let timeMs = draft.timeMs
+        try transaction.reserve(draft.sequence, byteCount: entry.byteCount, in: databases.journal, last: true) { bytes in
+            entry.write(to: bytes, isLast: isLast, timeMs: timeMs, epoch: 0)
+        }
+        journal.append(
+            JournalIndex.Entry(
+                sequence: draft.sequence, byteCount: entry.byteCount, operationCount: entry.operationCount, touched: entry.touched))
+        draft.journaledByteCount += entry.byteCount
+        draft.entryCount += 1
+        draft.sequence += 1
+        draft.entry = JournalEntryDraft()
+        draft.isDirty = true
+    }
+
+    /// Puts an operation into the entry being drafted, or into the next one.
+    func record(_ operation: EncodedOperation, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        if !draft.entry.fits(operation: operation) { try finishEntry(isLast: false, &draft, &transaction) }
+        draft.entry.add(operation)
+    }
+
+    func touch(_ partition: Partition, _ draft: inout CommitDraft) {
+        guard !partition.state.isTouched else { return }
+        partition.state.isTouched = true
+        draft.touched.append(partition)
+    }
+
+    /// The commit is on disk: readers may see it.
+    @discardableResult
+    func publish(_ draft: CommitDraft) -> [PartitionID] {
+        if !draft.catalogChanges.isEmpty {
+            shared.catalog.withLock { catalog in
+                for change in draft.catalogChanges { change.apply(to: &catalog) }
+            }
+        }
+        if let configs = draft.brokerConfigs { shared.brokerConfigs.withLock { $0 = configs } }
+        var changed: [PartitionID] = []
+        changed.reserveCapacity(draft.touched.count)
+        for partition in draft.touched where partition.publish() { changed.append(partition.id) }
+        shared.counters.journal(byteCount: journal.byteCount, entryCount: journal.entries.count)
+        return changed
+    }
+}
+
+struct DeletedTopic: Sendable {
+    var name: String
+    /// The journal entry that says so.
+    var sequence: UInt64
+}
+
+/// What one commit has decided so far.
+struct CommitDraft {
+    let timeMs: Int64
+    /// Of the entry being drafted.
+    var sequence: UInt64
+    var entry = JournalEntryDraft()
+    var entryCount = 0
+    var journaledByteCount = 0
+    var directByteCount = 0
+    var batchCount = 0
+    var recordCount = 0
+    var sealedByteCount = 0
+    var deletedExtentCount = 0
+    var touched: [Partition] = []
+    var catalogChanges: [CatalogChange] = []
+    var brokerConfigs: [String: String]?
+    /// Something was written in the transaction.
+    var isDirty = false
+
+    init(timeMs: Int64, sequence: UInt64) {
+        self.timeMs = timeMs
+        self.sequence = sequence
+    }
+
+    /// Everything up to here is in the transaction.
+    var lastSequence: UInt64 { sequence - 1 }
+}
+
+enum CatalogChange {
+    case set(Topic)
+    case remove(Topic)
+    case forget(PartitionID)
+
+    func apply(to catalog: inout Catalog) {
+        switch self {
+        case .set(let topic): catalog.set(topic)
+        case .remove(let topic): catalog.remove(topic)
+        case .forget(let id): catalog.partitions[id] = nil
+        }
+    }
+}
+
+extension Partition {
+    /// Shows readers what the commit did; true where the bounds moved.
+    fileprivate func publish() -> Bool {
+        let changed = tail.withLock { tail in
+            let before = (tail.logStartOffset, tail.highWatermark, tail.isDeleted)
+            tail.pieces.removeFirst(state.sealedPieceCount)
+            tail.pieces.append(contentsOf: state.added)
+            tail.highWatermark = state.nextOffset
+            tail.logStartOffset = state.logStartOffset
+            tail.logByteCount = state.logByteCount
+            tail.isDeleted = state.isDeleted
+            while let first = tail.pieces.first, first.isDirect || first.lastOffset < tail.logStartOffset || tail.isDeleted {
+                if first.isDirect { state.sealedMaxTimestamp = max(state.sealedMaxTimestamp, first.maxTimestamp) }
+                else { state.unsealedByteCount -= Int(first.byteCount) }
+                tail.pieces.removeFirst()
+            }
+            return before != (tail.logStartOffset, tail.highWatermark, tail.isDeleted)
+        }
+        state.added.removeAll(keepingCapacity: state.added.count <= 16)
+        state.sealedPieceCount = 0
+        state.isTouched = false
+        return changed
+    }
+}

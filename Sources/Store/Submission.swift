@@ -1,0 +1,136 @@
+public import KafkaProtocol
+internal import Synchronization
+
+/// A batch on its way into a partition. Its maker has validated it: the CRC, the lengths, the records.
+public struct Append: Sendable {
+    public let partition: Partition
+    /// Holds the bytes until they are written.
+    public let frame: Frame
+    /// Where in the frame the batch stands, header included.
+    public let slice: FrameSlice
+    public let header: RecordBatchHeader
+
+    public init(partition: Partition, frame: Frame, slice: FrameSlice, header: RecordBatchHeader) {
+        self.partition = partition
+        self.frame = frame
+        self.slice = slice
+        self.header = header
+    }
+}
+
+/// What became of an append.
+public struct AppendResult: Sendable, Equatable {
+    public var errorCode: ErrorCode
+    /// Why it was refused, for people.
+    public var errorMessage: String?
+    /// Offset of the first record; of the first writing, where the batch is a duplicate. −1 if refused.
+    public var baseOffset: Int64
+    /// In ms; −1 unless the topic's timestamps are the broker's.
+    public var logAppendTimeMs: Int64
+    public var logStartOffset: Int64
+
+    public init(errorCode: ErrorCode, errorMessage: String? = nil, baseOffset: Int64 = -1, logAppendTimeMs: Int64 = -1, logStartOffset: Int64 = -1) {
+        self.errorCode = errorCode
+        self.errorMessage = errorMessage
+        self.baseOffset = baseOffset
+        self.logAppendTimeMs = logAppendTimeMs
+        self.logStartOffset = logStartOffset
+    }
+}
+
+/// A change of what the store holds besides records, or a question only the committer can answer.
+public enum AdminOperation: Sendable {
+    /// `id`: nil for a random one.
+    case createTopic(name: String, id: Uuid?, partitionCount: Int, configs: [String: String])
+    case deleteTopic(id: Uuid)
+    /// `total`: the number of partitions afterwards.
+    case createPartitions(topicID: Uuid, total: Int)
+    /// Replaces all overrides.
+    case setTopicConfigs(topicID: Uuid, configs: [String: String])
+    /// Replaces all of the broker's dynamic configs.
+    case setBrokerConfigs([String: String])
+    /// DeleteRecords and retention: `to` is the new log start offset, −1 for the high watermark.
+    case moveLogStart(partition: PartitionID, to: Int64)
+    case allocateProducerID
+    case describeProducers(partition: PartitionID)
+    /// Lays other defaults under every topic's configs. Not kept: the broker's configuration says them at each start.
+    case setTopicDefaults(TopicSettings)
+
+    /// Makes the store smaller: admitted when there is no room for anything else.
+    var makesRoom: Bool {
+        switch self {
+        case .deleteTopic, .moveLogStart: true
+        default: false
+        }
+    }
+}
+
+public enum AdminOutcome: Sendable {
+    case topic(Topic)
+    /// The log start offset now.
+    case logStart(Int64)
+    case producerID(Int64)
+    case producers([ProducerDescription])
+    case done
+    case failure(ErrorCode, String)
+}
+
+/// Where the answers of one event loop go.
+public protocol Lane: AnyObject, Sendable {
+    /// Whether fetches wait here for partitions to grow. Read on the committer's thread after each commit; whoever parks a
+    /// fetch makes it true first and then looks at the partition again.
+    var isWatching: Bool { get }
+
+    /// Called on the committer's thread at most once per commit, when it is on disk or has failed. Hop to the loop once,
+    /// and there `finish()` each submission. `changed`: partitions whose high watermark or log start moved.
+    func deliver(_ finished: [Submission], changed: [PartitionID])
+}
+
+/// One request's work for the committer, and what to do with its outcome.
+public final class Submission: Sendable {
+    enum Work: Sendable {
+        case append([Append], finish: @Sendable ([AppendResult]) -> Void)
+        case admin(AdminOperation, finish: @Sendable (AdminOutcome) -> Void)
+    }
+
+    let work: Work
+    let lane: any Lane
+    // Written by the committer before the submission is delivered, read by the lane's loop after.
+    nonisolated(unsafe) var appendResults: [AppendResult] = []
+    nonisolated(unsafe) var adminOutcome = AdminOutcome.done
+
+    private init(_ work: Work, _ lane: any Lane) {
+        self.work = work
+        self.lane = lane
+    }
+
+    public static func append(_ appends: [Append], lane: any Lane, finish: @escaping @Sendable ([AppendResult]) -> Void) -> Submission {
+        Submission(.append(appends, finish: finish), lane)
+    }
+
+    public static func admin(_ operation: AdminOperation, lane: any Lane, finish: @escaping @Sendable (AdminOutcome) -> Void) -> Submission {
+        Submission(.admin(operation, finish: finish), lane)
+    }
+
+    /// Hands the outcome to whoever waits for it. Called once, by the lane.
+    public func finish() {
+        switch work {
+        case .append(_, let finish): finish(appendResults)
+        case .admin(_, let finish): finish(adminOutcome)
+        }
+    }
+
+    /// Bytes of record batches.
+    var byteCount: Int {
+        guard case .append(let appends, _) = work else { return 0 }
+        return appends.reduce(0) { $0 + $1.slice.length }
+    }
+
+    func fail(_ error: StoreError) {
+        switch work {
+        case .append(let appends, _):
+            appendResults = appends.map { _ in AppendResult(errorCode: error.errorCode, errorMessage: error.description) }
+        case .admin: adminOutcome = .failure(error.errorCode, error.description)
+        }
+    }
+}

@@ -1,0 +1,49 @@
+public import KafkaProtocol
+
+/// A topic as it stood when it was looked up. Altering a topic makes a new object; its partitions stay the same ones.
+public final class Topic: Sendable {
+    public let name: String
+    public let id: Uuid
+    /// By partition number.
+    public let partitions: [Partition]
+    /// The topic's own overrides, by Kafka's config names.
+    public let configs: [String: String]
+    /// The broker's defaults overlaid with `configs`.
+    public let settings: TopicSettings
+    let runs: [PartitionRun]
+
+    init(name: String, id: Uuid, partitions: [Partition], runs: [PartitionRun], configs: [String: String], defaults: TopicSettings) {
+        self.name = name
+        self.id = id
+        self.partitions = partitions
+        self.runs = runs
+        self.configs = configs
+        // What was stored had been checked; if a later version is stricter, the defaults serve.
+        settings = (try? defaults.overlaid(with: configs)) ?? defaults
+    }
+
+    func with(configs: [String: String]? = nil, adding run: PartitionRun? = nil, partitions added: [Partition] = [], defaults: TopicSettings) -> Topic {
+        Topic(
+            name: name, id: id, partitions: partitions + added, runs: runs + (run.map { [$0] } ?? []), configs: configs ?? self.configs,
+            defaults: defaults)
+    }
+}
+
+/// All topics and partitions of a store.
+struct Catalog: Sendable {
+    private(set) var byName: [String: Topic] = [:]
+    private(set) var byID: [Uuid: Topic] = [:]
+    /// Deleted partitions stay until their extents are gone.
+    var partitions: [PartitionID: Partition] = [:]
+
+    mutating func set(_ topic: Topic) {
+        byName[topic.name] = topic
+        byID[topic.id] = topic
+        for partition in topic.partitions { partitions[partition.id] = partition }
+    }
+
+    mutating func remove(_ topic: Topic) {
+        byName[topic.name] = nil
+        byID[topic.id] = nil
+    }
+}
