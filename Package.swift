@@ -33,6 +33,6 @@ let package = Package(
             dependencies: ["LMDB", "KafkaProtocol", .product(name: "DequeModule", package: "swift-collections")],
             swiftSettings: common),
 
-        .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], swiftSettings: common),
+        .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),
     ]
 )
