@@ -1,0 +1,89 @@
+"""Judges: a data directory that cannot be served is refused with a sentence and a non-zero exit, and left alone."""
+
+import subprocess
+
+import pytest
+
+from broker import Broker, run_tool, verify
+
+
+def refused(directory, log_path):
+    """Starts a broker that must not start; returns what it said."""
+    broker = Broker(directory, log_path=log_path)
+    broker.launch()
+    try:
+        code = broker.process.wait(10)
+    except subprocess.TimeoutExpired:
+        broker.process.kill()
+        raise AssertionError("the broker started where it should have refused") from None
+    said = broker.log()
+    assert code > 0, f"exit status {code}: {said}"
+    assert "Fatal error" not in said and "crashed" not in said, said
+    assert any(len(line.split()) >= 5 for line in said.splitlines()), f"that is no sentence: {said!r}"
+    return said
+
+
+def test_a_directory_in_use(start_broker, topic, tmp_path):
+    broker = start_broker()
+    said = refused(broker.directory, tmp_path / "second.log")
+    assert "use" in said.lower() or "lock" in said.lower()
+    broker.create_topic(topic)
+    verify(broker.directory)
+
+
+def test_a_port_in_use(start_broker, tmp_path):
+    broker = start_broker()
+    second = Broker(tmp_path / "other", port=broker.port, log_path=tmp_path / "second.log")
+    second.launch()
+    assert second.process.wait(10) > 0
+    assert str(broker.port) in second.log()
+
+
+@pytest.mark.parametrize("content", [b"this is not a store\n" * 1000, b"\0" * 65536], ids=["text", "zeros"])
+def test_a_file_that_is_no_store(tmp_path, content):
+    directory = tmp_path / "data"
+    directory.mkdir()
+    (directory / "data.mdb").write_bytes(content)
+    refused(directory, tmp_path / "log")
+    assert (directory / "data.mdb").read_bytes() == content, "what is not ours must not be touched"
+
+
+def test_somebody_elses_environment(tmp_path):
+    directory = tmp_path / "data"
+    directory.mkdir()
+    dump = "VERSION=3\nformat=print\ntype=btree\nmapsize=1048576\nHEADER=END\n key\n value\nDATA=END\n"
+    run_tool("mdb_load", directory, stdin=dump)
+    before = run_tool("mdb_dump", "-a", directory).stdout
+    refused(directory, tmp_path / "log")
+    assert run_tool("mdb_dump", "-a", directory).stdout == before
+
+
+def test_a_path_that_is_a_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("hello")
+    refused(path, tmp_path / "log")
+    assert path.read_text() == "hello"
+
+
+def test_a_newer_format(start_broker, tmp_path):
+    """The store is dumped, its format version raised, and loaded again with the stock tools."""
+    broker = start_broker()
+    broker.stop()
+    dump = run_tool("mdb_dump", "-s", "meta", broker.directory).stdout.splitlines()
+    key = next(i for i, line in enumerate(dump) if bytes.fromhex(line.strip() if line.startswith(" ") else "")
+               .startswith(b"format"))
+    raised = bytearray.fromhex(dump[key + 1].strip())
+    assert 1 in raised, f"no version in {bytes(raised)!r}"
+    raised[raised.index(1)] = 99
+    dump[key + 1] = " " + raised.hex()
+    run_tool("mdb_load", "-s", "meta", broker.directory, stdin="\n".join(dump) + "\n")
+    said = refused(broker.directory, tmp_path / "log")
+    assert "format" in said.lower() or "version" in said.lower()
+
+
+def test_a_bad_setting_is_named(tmp_path):
+    for setting in ("no.such.setting=1", "num.partitions=many", "socket.request.max.bytes=-5"):
+        broker = Broker(tmp_path / "data", dict([setting.split("=")]), log_path=tmp_path / "log")
+        broker.launch()
+        assert broker.process.wait(10) > 0
+        assert setting.split("=")[0] in broker.log()
