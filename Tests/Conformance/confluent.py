@@ -1,5 +1,6 @@
 """Short ways to say what the confluent-kafka tests say often."""
 
+import functools
 import time
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -17,8 +18,14 @@ def consumer(broker, **options):
                     {k.replace("_", "."): v for k, v in options.items()})
 
 
+@functools.cache
+def admin_at(bootstrap):
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+
 def admin(broker):
-    return AdminClient({"bootstrap.servers": broker.bootstrap})
+    """A client that stays: one that is collected takes its unanswered futures with it."""
+    return admin_at(broker.bootstrap)
 
 
 def create(broker, topic, partitions=1, **config):

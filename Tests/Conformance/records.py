@@ -44,7 +44,7 @@ assert crc32c(b"123456789") == 0xE3069283
 
 
 def zigzag(value):
-    return varint((value << 1) ^ (value >> 63) & 0xFFFFFFFFFFFFFFFF)
+    return varint(((value << 1) ^ (value >> 63)) & 0xFFFFFFFFFFFFFFFF)
 
 
 def record(value, key=None, headers=(), offset_delta=0, timestamp_delta=0):

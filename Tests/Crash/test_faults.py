@@ -9,7 +9,6 @@ import subprocess
 import pytest
 
 from broker import run_tool, verify
-from conftest import Brokers
 from messages import METADATA
 from records import batch, batches
 from wire_requests import fetch_one, list_offset, produce
@@ -50,7 +49,7 @@ class FaultyStore:
 @pytest.mark.parametrize("repeat", ["once", "forever"])
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 @pytest.mark.parametrize("call, at", [("write", 1), ("write", 2), ("write", 9), ("sync", 1), ("sync", 4)])
-def test_the_nth_failing_call(start_broker: Brokers, shim, topic, tmp_path, call, at, error, repeat):
+def test_the_nth_failing_call(start_broker, shim, topic, tmp_path, call, at, error, repeat):
     store = FaultyStore(start_broker, shim, tmp_path, call, at, error, repeat)
     broker = store.broker
     broker.create_topic(topic, 2)

@@ -1,0 +1,114 @@
+/* What LMDB alone makes of the same bytes in the same commits: the broker's yardstick.
+ *
+ *   raw_lmdb write DIR BYTES COMMIT_BYTES [nometasync]
+ *   raw_lmdb read  DIR
+ *
+ * Writes append to one integer-keyed database, as the broker's journal does, in values of at
+ * most 64 pages less a header (262128 bytes); each commit is synced. Reads walk all values and copy
+ * them out once, as a fetch must. One line of JSON comes out.
+ */
+#include <lmdb.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { VALUE_BYTES_MAX = 64 * 4096 - 16 };
+
+static void check(int code, const char *what) {
+    if (code == MDB_SUCCESS) return;
+    fprintf(stderr, "raw_lmdb: %s: %s\n", what, mdb_strerror(code));
+    exit(1);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static int by_value(const void *left, const void *right) {
+    double a = *(const double *)left, b = *(const double *)right;
+    return a < b ? -1 : a > b;
+}
+
+static MDB_env *open_environment(const char *directory, unsigned flags) {
+    MDB_env *environment;
+    check(mdb_env_create(&environment), "create");
+    check(mdb_env_set_mapsize(environment, (size_t)1 << 40), "map size");
+    check(mdb_env_open(environment, directory, flags, 0600), "open");
+    return environment;
+}
+
+static void write_commits(const char *directory, size_t total, size_t commit, unsigned flags) {
+    MDB_env *environment = open_environment(directory, flags);
+    MDB_txn *transaction;
+    MDB_dbi journal;
+    check(mdb_txn_begin(environment, NULL, 0, &transaction), "begin");
+    check(mdb_dbi_open(transaction, NULL, MDB_INTEGERKEY, &journal), "database");
+    check(mdb_txn_commit(transaction), "commit");
+    char *bytes = malloc(VALUE_BYTES_MAX);
+    for (size_t i = 0; i < VALUE_BYTES_MAX; i++) bytes[i] = (char)(i * 2654435761u >> 24);
+    size_t commits = (total + commit - 1) / commit;
+    double *waits = malloc(commits * sizeof *waits), begun = now();
+    uint64_t sequence = 0;
+    for (size_t number = 0; number < commits; number++) {
+        double started = now();
+        check(mdb_txn_begin(environment, NULL, 0, &transaction), "begin");
+        for (size_t left = commit; left > 0;) {
+            size_t size = left < VALUE_BYTES_MAX ? left : VALUE_BYTES_MAX;
+            MDB_val key = {sizeof sequence, &sequence}, value = {size, NULL};
+            check(mdb_put(transaction, journal, &key, &value, MDB_APPEND | MDB_RESERVE), "put");
+            memcpy(value.mv_data, bytes, size);
+            sequence++;
+            left -= size;
+        }
+        check(mdb_txn_commit(transaction), "commit");
+        waits[number] = (now() - started) * 1e3;
+    }
+    check(mdb_env_sync(environment, 1), "sync");
+    double seconds = now() - begun;
+    qsort(waits, commits, sizeof *waits, by_value);
+    printf("{\"mb_s\": %.2f, \"seconds\": %.4f, \"commits\": %zu, \"commits_s\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n",
+           commits * (double)commit / 1e6 / seconds, seconds, commits, commits / seconds, waits[commits / 2],
+           waits[commits * 99 / 100]);
+    mdb_env_close(environment);
+}
+
+static void read_all(const char *directory) {
+    MDB_env *environment = open_environment(directory, MDB_RDONLY);
+    MDB_txn *transaction;
+    MDB_dbi journal;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    check(mdb_txn_begin(environment, NULL, MDB_RDONLY, &transaction), "begin");
+    check(mdb_dbi_open(transaction, NULL, MDB_INTEGERKEY, &journal), "database");
+    check(mdb_cursor_open(transaction, journal, &cursor), "cursor");
+    char *bytes = malloc(VALUE_BYTES_MAX);
+    double begun = now(), total = 0;
+    unsigned sum = 0;
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == MDB_SUCCESS) {
+        memcpy(bytes, value.mv_data, value.mv_size);
+        sum += (unsigned char)bytes[value.mv_size / 2];
+        total += value.mv_size;
+    }
+    double seconds = now() - begun;
+    printf("{\"mb_s\": %.2f, \"seconds\": %.4f, \"sum\": %u}\n", total / 1e6 / seconds, seconds, sum);
+    mdb_cursor_close(cursor);
+    mdb_txn_abort(transaction);
+    mdb_env_close(environment);
+}
+
+int main(int count, char **arguments) {
+    if (count >= 5 && !strcmp(arguments[1], "write")) {
+        unsigned flags = count > 5 && !strcmp(arguments[5], "nometasync") ? MDB_NOMETASYNC : 0;
+        write_commits(arguments[2], strtoull(arguments[3], NULL, 10), strtoull(arguments[4], NULL, 10), flags);
+    } else if (count >= 3 && !strcmp(arguments[1], "read")) {
+        read_all(arguments[2]);
+    } else {
+        fprintf(stderr, "usage: raw_lmdb write DIR BYTES COMMIT_BYTES [nometasync] | read DIR\n");
+        return 2;
+    }
+    return 0;
+}
