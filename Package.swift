@@ -16,6 +16,8 @@ let package = Package(
     name: "lmbroker",
     platforms: [.macOS(.v15)],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
     ],
     targets: [
@@ -31,6 +33,17 @@ let package = Package(
         .target(
             name: "Store",
             dependencies: ["LMDB", "KafkaProtocol", .product(name: "DequeModule", package: "swift-collections")],
+            swiftSettings: common),
+        .target(
+            name: "Broker",
+            dependencies: [
+                "KafkaProtocol", "Store",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
             swiftSettings: common),
 
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),

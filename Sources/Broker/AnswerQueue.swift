@@ -1,0 +1,78 @@
+internal import DequeModule
+internal import KafkaProtocol
+internal import NIOCore
+
+/// What goes back for one request.
+struct Answer: Sendable {
+    /// With header and size; nil where the protocol has no answer (Produce with acks = 0).
+    var message: Encoded?
+    /// What the message's insertions are slices of.
+    var records = ByteBuffer()
+    /// Bytes admitted by the broker's response budget, to be given back when they are written.
+    var admittedBytes = 0
+
+    var byteCount: Int { message?.byteCount ?? 0 }
+}
+
+/// One connection's requests in the order of their arrival, each with its answer once there is one. Answers leave as
+/// the ready prefix.
+struct AnswerQueue {
+    private enum Slot {
+        case awaited(requestBytes: Int)
+        case ready(Answer)
+    }
+
+    private var slots: Deque<Slot> = []
+    private var firstSequence = 0
+    /// Bytes of the requests that have no answer yet.
+    private(set) var requestBytes = 0
+    /// Bytes of the answers that have not left.
+    private(set) var answerBytes = 0
+
+    var count: Int { slots.count }
+    var isEmpty: Bool { slots.isEmpty }
+
+    /// Keeps a place for the answer to a request of `requestBytes` bytes, and returns its sequence number.
+    mutating func reserve(requestBytes: Int) -> Int {
+        slots.append(.awaited(requestBytes: requestBytes))
+        self.requestBytes += requestBytes
+        return firstSequence + slots.count - 1
+    }
+
+    /// Puts an answer into its place. Returns the bytes of the request that it answers.
+    mutating func fill(_ sequence: Int, _ answer: Answer) -> Int {
+        let index = sequence - firstSequence
+        guard slots.indices.contains(index), case .awaited(let bytes) = slots[index] else {
+            preconditionFailure("request \(sequence) of a connection was answered twice")
+        }
+        slots[index] = .ready(answer)
+        requestBytes -= bytes
+        answerBytes += answer.byteCount
+        return bytes
+    }
+
+    /// Takes out the oldest answer, unless it is still awaited.
+    mutating func next() -> Answer? {
+        guard case .ready(let answer)? = slots.first else { return nil }
+        slots.removeFirst()
+        firstSequence += 1
+        answerBytes -= answer.byteCount
+        return answer
+    }
+
+    /// Takes out everything; answers still awaited have no place any more. Returns what their requests and the
+    /// answers that did not leave had occupied.
+    mutating func abandon() -> (requestBytes: Int, admittedBytes: Int) {
+        let admitted = slots.reduce(0) { sum, slot in
+            if case .ready(let answer) = slot { return sum + answer.admittedBytes }
+            return sum
+        }
+        defer {
+            firstSequence += slots.count
+            slots.removeAll()
+            requestBytes = 0
+            answerBytes = 0
+        }
+        return (requestBytes, admitted)
+    }
+}

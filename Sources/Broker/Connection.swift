@@ -1,0 +1,247 @@
+internal import KafkaProtocol
+internal import NIOCore
+
+/// One client: frames in, answers out in the order of the requests, whatever order the work ends in. Lives on its
+/// event loop alone.
+final class Connection: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    let id: ConnectionID
+    let lane: LoopLane
+    let peer: Peer
+    private let broker: BrokerContext
+    private let advertised: Listener
+    private let limits: ConnectionLimits
+    private var context: ChannelHandlerContext?
+    private var assembly: FrameAssembly
+    private var answers = AnswerQueue()
+    /// Bytes read while the connection was congested.
+    private var stash: ByteBuffer?
+    /// The channel wants to read and was not let.
+    private var isReadHeld = false
+    private var isReading = false
+    private var isTouched = false
+    private var isDraining = false
+    private var isClosing = false
+    private var lastActivity = NIODeadline.now()
+    private var quietBytes = 0
+
+    init(id: ConnectionID, peer: Peer, advertised: Listener, lane: LoopLane, broker: BrokerContext) {
+        self.id = id
+        self.peer = peer
+        self.advertised = advertised
+        self.lane = lane
+        self.broker = broker
+        limits = broker.connectionLimits
+        assembly = FrameAssembly(byteCountMax: limits.frameBytesMax)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        lane.add(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { leave() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        leave()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A client that goes away without ceremony is no event; anything else may interest an operator.
+        if (error as? IOError)?.isPeerGone != true { broker.log.info(.network, "\(peer): \(error)") }
+        context.close(promise: nil)
+    }
+
+    /// The channel is gone. Answers still awaited go nowhere.
+    private func leave() {
+        guard context != nil else { return }
+        context = nil
+        isClosing = true
+        stash = nil
+        lane.remove(self)
+        let abandoned = answers.abandon()
+        broker.requestBytes.giveBack(abandoned.requestBytes)
+        broker.responseBytes.giveBack(abandoned.admittedBytes)
+        lane.parked.abandon(id)
+        endReading()
+    }
+
+    // MARK: In
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if !isReading {
+            isReading = true
+            lane.beginTurn()
+        }
+        consume(Self.unwrapInboundIn(data))
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) { endReading() }
+
+    private func endReading() {
+        guard isReading else { return }
+        isReading = false
+        lane.endTurn()
+    }
+
+    private func consume(_ bytes: ByteBuffer) {
+        var bytes = bytes
+        if stash != nil {
+            // What was stashed comes first; its owner is still congested, or it would be gone.
+            stash?.writeImmutableBuffer(bytes)
+            return
+        }
+        note(bytes.readableBytes)
+        while !isClosing, bytes.readableBytes > 0 {
+            if isCongested() {
+                stash = bytes
+                return
+            }
+            switch assembly.take(&bytes) {
+            case .incomplete: return
+            case .frame(let frame): receive(frame)
+            case .refused(let length):
+                return close(.frameLength, "a frame of \(length) bytes; socket.request.max.bytes is \(assembly.byteCountMax)")
+            }
+        }
+    }
+
+    /// A frame that trickles in does not keep a connection alive; one that flows does.
+    private func note(_ byteCount: Int) {
+        quietBytes += byteCount
+        if quietBytes >= limits.livelyBytes {
+            quietBytes = 0
+            lastActivity = .now()
+        }
+    }
+
+    private func receive(_ frame: Frame) {
+        guard !isDraining else { return }
+        lastActivity = .now()
+        quietBytes = 0
+        let header: RequestHeader
+        do throws(WireError) {
+            header = try RequestHeader(frame.span)
+        } catch {
+            return close(.brokenRequest, "a frame of \(frame.byteCount) bytes without a request header")
+        }
+        guard let handler = broker.registry[header.key] else {
+            return close(.unknownApi, "asked for \(header.key), which is not offered")
+        }
+        let sequence = answers.reserve(requestBytes: frame.byteCount)
+        broker.requestBytes.take(frame.byteCount)
+        let reply = Reply(header, sequence: sequence, connection: NIOLoopBound(self, eventLoop: lane.loop))
+        let call = Call(
+            header: header, frame: frame, peer: peer, advertised: advertised, lane: lane, connection: id, broker: broker)
+        handler.take(call, reply)
+    }
+
+    // MARK: Back-pressure
+
+    func read(context: ChannelHandlerContext) {
+        if stash != nil || isClosing || isDraining || isCongested() { isReadHeld = true } else { context.read() }
+    }
+
+    /// Whether the client has to wait: it has enough under way, it does not read its answers, or the broker is full.
+    private func isCongested() -> Bool {
+        if answers.requestBytes > limits.requestBytesMax || answers.count >= limits.requestsMax { return true }
+        if answers.answerBytes > limits.answerBytesMax || context?.channel.isWritable == false { return true }
+        guard broker.requestBytes.isExhausted else { return false }
+        lane.awaitBudget(self)
+        // Looked at again, since room may have been made before the connection was waiting for it.
+        return broker.requestBytes.isExhausted
+    }
+
+    /// Goes on where congestion stopped it, if it may.
+    func resume() {
+        guard isReadHeld || stash != nil, !isClosing, !isDraining, !isCongested() else { return }
+        if let bytes = stash {
+            stash = nil
+            lane.beginTurn()
+            consume(bytes)
+            lane.endTurn()
+        }
+        if stash == nil, isReadHeld, let context, !isCongested() {
+            isReadHeld = false
+            context.read()
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            lane.beginTurn()
+            resume()
+            lane.endTurn()
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    // MARK: Out
+
+    /// Puts an answer into its place; it leaves when those before it have left.
+    func answer(_ sequence: Int, _ answer: Answer) {
+        guard context != nil else { return broker.responseBytes.giveBack(answer.admittedBytes) }
+        broker.requestBytes.giveBack(answers.fill(sequence, answer))
+        guard !isTouched else { return }
+        isTouched = true
+        lane.touch(self)
+    }
+
+    /// Writes the answers that are ready, as one gathered write.
+    func flush() {
+        isTouched = false
+        guard let context else { return }
+        var written = AnswerWriter(allocator: context.channel.allocator)
+        while let answer = answers.next() { written.add(answer) }
+        if !written.isEmpty {
+            lastActivity = .now()
+            written.write { context.write(Self.wrapOutboundOut($0), promise: nil) }
+            if written.admittedBytes > 0 {
+                let (budget, count) = (broker.responseBytes, written.admittedBytes)
+                let promise = context.eventLoop.makePromise(of: Void.self)
+                promise.futureResult.whenComplete { _ in budget.giveBack(count) }
+                context.write(Self.wrapOutboundOut(ByteBuffer()), promise: promise)
+            }
+            context.flush()
+        }
+        if isDraining, answers.isEmpty { return closeNow() }
+        resume()
+    }
+
+    // MARK: The end
+
+    /// Closes with one line in the log.
+    func close(_ reason: RateLimitedLog.Reason, _ message: @autoclosure () -> String) {
+        guard !isClosing else { return }
+        broker.log.warning(reason, "closing the connection of \(peer): \(message())")
+        closeNow()
+    }
+
+    func closeNow() {
+        isClosing = true
+        stash = nil
+        context?.close(promise: nil)
+    }
+
+    /// Takes no more requests, and closes when the answers to those it took have left.
+    func drain() {
+        isDraining = true
+        stash = nil
+        if answers.isEmpty { closeNow() }
+    }
+
+    func closeIfIdle(since deadline: NIODeadline) {
+        guard lastActivity < deadline, answers.requestBytes == 0 else { return }
+        broker.log.info(.idle, "closing the connection of \(peer), which was idle for connections.max.idle.ms")
+        closeNow()
+    }
+}
+
+extension IOError {
+    /// The other end has closed, reset or died.
+    fileprivate var isPeerGone: Bool { [32 /* EPIPE */, 104 /* ECONNRESET */, 110 /* ETIMEDOUT */].contains(errnoCode) }
+}

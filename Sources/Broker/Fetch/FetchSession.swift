@@ -1,0 +1,124 @@
+internal import KafkaProtocol
+internal import NIOCore
+internal import Store
+internal import Synchronization
+
+/// What a client and the broker remember of the partitions that the client fetches again and again (KIP-227).
+final class FetchSession: Sendable {
+    private struct Key: Hashable {
+        var topicName: String
+        var topicID: Uuid
+        var index: Int32
+
+        init(_ target: FetchTarget) { (topicName, topicID, index) = (target.topicName, target.topicID, target.index) }
+        init(_ topic: FetchRequest.Topic, _ index: Int32) { (topicName, topicID, self.index) = (topic.topic, topic.topicID, index) }
+        init(_ topic: FetchRequest.ForgottenTopic, _ index: Int32) {
+            (topicName, topicID, self.index) = (topic.topic, topic.topicID, index)
+        }
+    }
+
+    /// What the client was last told of a partition.
+    private struct Told: Equatable {
+        var highWatermark: Int64 = -1
+        var logStartOffset: Int64 = -1
+    }
+
+    private struct State {
+        /// The epoch that the next request has to bear.
+        var epoch: Int32 = 1
+        var targets: [FetchTarget]
+        /// By target.
+        var told: [Told]
+        var order: [Int32]
+        var indices: [Key: Int32] = [:]
+        var lastUsed: NIODeadline
+
+        mutating func index() {
+            indices = [:]
+            indices.reserveCapacity(targets.count)
+            for (index, target) in targets.enumerated() { indices[Key(target)] = Int32(index) }
+        }
+    }
+
+    let id: Int32
+    /// From version 13 on; a session cannot change between the two.
+    let usesTopicIDs: Bool
+    private let created: NIODeadline
+    private let state: Mutex<State>
+
+    init(id: Int32, plan: FetchPlan, usesTopicIDs: Bool, now: NIODeadline) {
+        self.id = id
+        self.usesTopicIDs = usesTopicIDs
+        created = now
+        var first = State(
+            targets: plan.targets, told: Array(repeating: Told(), count: plan.targets.count), order: plan.order, lastUsed: now)
+        first.index()
+        state = Mutex(first)
+    }
+
+    var use: (created: NIODeadline, lastUsed: NIODeadline, size: Int) {
+        state.withLock { (created, $0.lastUsed, $0.targets.count) }
+    }
+
+    /// Takes the changes of an incremental request. Nil if its epoch is not the one expected.
+    func advance(_ request: FetchRequest, store: Store, now: NIODeadline) -> FetchPlan? {
+        state.withLock { state in
+            guard request.sessionEpoch == state.epoch else { return nil }
+            state.epoch = state.epoch == .max ? 1 : state.epoch + 1
+            state.lastUsed = now
+            for topic in request.topics { change(&state, topic, store) }
+            if !request.forgottenTopicsData.isEmpty {
+                forget(&state, Set(request.forgottenTopicsData.flatMap { topic in topic.partitions.map { Key(topic, $0) } }))
+            }
+            return FetchPlan(targets: state.targets, order: state.order, session: self, isIncremental: true)
+        }
+    }
+
+    private func change(_ state: inout State, _ topic: FetchRequest.Topic, _ store: Store) {
+        for partition in topic.partitions {
+            let key = Key(topic, partition.partition)
+            if let index = state.indices[key] {
+                state.targets[Int(index)].update(partition)
+                continue
+            }
+            var target = FetchTarget(topic, partition, usesTopicID: usesTopicIDs)
+            target.resolve(in: store)
+            state.indices[key] = Int32(state.targets.count)
+            state.order.append(Int32(state.targets.count))
+            state.targets.append(target)
+            state.told.append(Told())
+        }
+    }
+
+    private func forget(_ state: inout State, _ forgotten: Set<Key>) {
+        let kept = state.order.filter { !forgotten.contains(Key(state.targets[Int($0)])) }
+        state.targets = kept.map { state.targets[Int($0)] }
+        state.told = kept.map { state.told[Int($0)] }
+        state.order = Array(0..<Int32(kept.count))
+        state.index()
+    }
+
+    /// Remembers what the client is told, and picks what is news to it where `isIncremental`. Partitions with records
+    /// go to the end of the order, so that each has its turn.
+    func filter(_ findings: [FetchFinding], isIncremental: Bool) -> [FetchFinding] {
+        state.withLock { state in
+            var served = Set<Int32>()
+            let news = findings.filter { finding in
+                let index = Int(finding.target)
+                guard state.told.indices.contains(index) else { return true }
+                if finding.records.length > 0 { served.insert(finding.target) }
+                // An error is told each time, and when it is over so are the bounds.
+                let told =
+                    finding.errorCode == .none
+                    ? Told(highWatermark: finding.highWatermark, logStartOffset: finding.logStartOffset) : Told()
+                let isNews = !isIncremental || finding.isUrgent || finding.records.length > 0 || told != state.told[index]
+                state.told[index] = told
+                return isNews
+            }
+            if !served.isEmpty, served.count < state.order.count {
+                state.order = state.order.filter { !served.contains($0) } + state.order.filter(served.contains)
+            }
+            return news
+        }
+    }
+}

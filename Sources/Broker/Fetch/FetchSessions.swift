@@ -1,0 +1,93 @@
+internal import KafkaProtocol
+internal import NIOCore
+internal import Store
+internal import Synchronization
+
+/// What a fetch is about, once its session is known.
+struct FetchPlan: Sendable {
+    var targets: [FetchTarget] = []
+    /// Indices of `targets` in the order they are served.
+    var order: [Int32] = []
+    /// Nil without a session.
+    var session: FetchSession?
+    /// Only partitions with news are answered.
+    var isIncremental = false
+}
+
+/// The incremental fetch sessions of a broker (KIP-227). They outlive connections, and are bounded in number
+/// (`max.incremental.fetch.session.cache.slots`). A client whose session was dropped is told so, and opens another.
+final class FetchSessions: Sendable {
+    enum Outcome {
+        case plan(FetchPlan)
+        case refused(ErrorCode)
+    }
+
+    /// `min.incremental.fetch.session.eviction.ms`: how long a session is safe from being dropped for another.
+    static let evictionAge = TimeAmount.seconds(120)
+
+    private let slotCount: Int
+    private let sessions = Mutex<[Int32: FetchSession]>([:])
+
+    init(slotCount: Int) { self.slotCount = slotCount }
+
+    var count: Int { sessions.withLock { $0.count } }
+
+    /// Finds, opens, changes or closes the session that `request` names.
+    func plan(_ request: FetchRequest, version: Int16, store: Store, now: NIODeadline = .now()) -> Outcome {
+        let usesTopicIDs = version >= 13
+        guard request.sessionEpoch > 0 else {
+            if request.sessionID != 0 { close(request.sessionID) }
+            return .plan(full(request, usesTopicIDs: usesTopicIDs, opens: request.sessionEpoch == 0, store: store, now: now))
+        }
+        guard let session = sessions.withLock({ $0[request.sessionID] }) else { return .refused(.fetchSessionIDNotFound) }
+        guard session.usesTopicIDs == usesTopicIDs else { return .refused(.fetchSessionTopicIDError) }
+        guard let plan = session.advance(request, store: store, now: now) else { return .refused(.invalidFetchSessionEpoch) }
+        guard !plan.targets.isEmpty else {
+            close(session.id)
+            return .plan(FetchPlan())
+        }
+        return .plan(plan)
+    }
+
+    private func full(_ request: FetchRequest, usesTopicIDs: Bool, opens: Bool, store: Store, now: NIODeadline) -> FetchPlan {
+        var plan = FetchPlan()
+        plan.targets.reserveCapacity(request.topics.reduce(0) { $0 + $1.partitions.count })
+        for topic in request.topics {
+            let found = usesTopicIDs ? store.topic(id: topic.topicID) : store.topic(named: topic.topic)
+            for partition in topic.partitions {
+                var target = FetchTarget(topic, partition, usesTopicID: usesTopicIDs)
+                target.resolve(in: found)
+                plan.targets.append(target)
+            }
+        }
+        plan.order = Array(0..<Int32(plan.targets.count))
+        if opens, !plan.targets.isEmpty { plan.session = open(plan, usesTopicIDs: usesTopicIDs, now: now) }
+        return plan
+    }
+
+    /// Nil when there is no slot, and none may be freed yet.
+    private func open(_ plan: FetchPlan, usesTopicIDs: Bool, now: NIODeadline) -> FetchSession? {
+        sessions.withLock { sessions in
+            if sessions.count >= slotCount {
+                guard let victim = Self.evictable(sessions, for: plan.targets.count, now: now) else { return nil }
+                sessions[victim] = nil
+            }
+            var id = Int32.random(in: 1...Int32.max)
+            while sessions[id] != nil { id = Int32.random(in: 1...Int32.max) }
+            let session = FetchSession(id: id, plan: plan, usesTopicIDs: usesTopicIDs, now: now)
+            sessions[id] = session
+            return session
+        }
+    }
+
+    /// The session longest unused, if that is long enough, or else the smallest one that had its time and is smaller
+    /// than the new one.
+    private static func evictable(_ sessions: [Int32: FetchSession], for size: Int, now: NIODeadline) -> Int32? {
+        let all = sessions.values.map { (id: $0.id, use: $0.use) }
+        if let stalest = all.min(by: { $0.use.lastUsed < $1.use.lastUsed }), now - stalest.use.lastUsed > evictionAge { return stalest.id }
+        let smaller = all.filter { now - $0.use.created > evictionAge && $0.use.size < size }
+        return smaller.min { $0.use.size < $1.use.size }?.id
+    }
+
+    private func close(_ id: Int32) { sessions.withLock { $0[id] = nil } }
+}

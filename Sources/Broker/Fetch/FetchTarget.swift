@@ -1,0 +1,92 @@
+internal import KafkaProtocol
+internal import Store
+
+/// One partition that a fetch asks for.
+struct FetchTarget: Sendable {
+    /// Empty from version 13 on.
+    var topicName: String
+    /// Zero up to version 12.
+    var topicID: Uuid
+    var usesTopicID: Bool
+    var index: Int32
+    var fetchOffset: Int64
+    /// The first batch of an answer is delivered even if it is larger.
+    var maxBytes: Int
+    /// −1 where the client does not know it.
+    var currentLeaderEpoch: Int32
+    /// Of the last record the client has; −1 where it does not know it.
+    var lastFetchedEpoch: Int32
+    /// Nil while there is no such partition.
+    var partition: Partition?
+
+    init(_ topic: FetchRequest.Topic, _ partition: FetchRequest.Partition, usesTopicID: Bool) {
+        topicName = topic.topic
+        topicID = topic.topicID
+        self.usesTopicID = usesTopicID
+        index = partition.partition
+        fetchOffset = partition.fetchOffset
+        maxBytes = Int(partition.partitionMaxBytes)
+        currentLeaderEpoch = partition.currentLeaderEpoch
+        lastFetchedEpoch = partition.lastFetchedEpoch
+    }
+
+    /// What a client asks for anew of a partition that a session knows.
+    mutating func update(_ request: FetchRequest.Partition) {
+        fetchOffset = request.fetchOffset
+        maxBytes = Int(request.partitionMaxBytes)
+        currentLeaderEpoch = request.currentLeaderEpoch
+        lastFetchedEpoch = request.lastFetchedEpoch
+    }
+
+    /// Finds the partition among those of `topic`.
+    mutating func resolve(in topic: Topic?) {
+        guard let topic, topic.partitions.indices.contains(Int(index)) else { return partition = nil }
+        partition = topic.partitions[Int(index)]
+    }
+
+    mutating func resolve(in store: Store) {
+        resolve(in: usesTopicID ? store.topic(id: topicID) : store.topic(named: topicName))
+    }
+
+    /// For a partition that is not there.
+    var unknownError: ErrorCode { usesTopicID ? .unknownTopicID : .unknownTopicOrPartition }
+
+    /// Why there is nothing to read of a partition that looks like `look`, or `none`.
+    func verdict(_ look: PartitionLook, leaderEpoch: Int32) -> ErrorCode {
+        if currentLeaderEpoch >= 0, currentLeaderEpoch != leaderEpoch {
+            return currentLeaderEpoch < leaderEpoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
+        }
+        return fetchOffset < look.logStartOffset || fetchOffset > look.highWatermark ? .offsetOutOfRange : .none
+    }
+
+    /// Where the log parted from what the client has (KIP-595), if it did.
+    func divergence(_ partition: Partition) -> FetchResponse.EpochEndOffset? {
+        guard lastFetchedEpoch >= 0 else { return nil }
+        let end = partition.epochEnd(of: lastFetchedEpoch)
+        guard end.epoch < lastFetchedEpoch || end.endOffset < fetchOffset else { return nil }
+        var diverging = FetchResponse.EpochEndOffset()
+        diverging.epoch = end.epoch
+        diverging.endOffset = end.endOffset
+        return diverging
+    }
+}
+
+/// What was seen of one target, and then read of it.
+struct FetchFinding: Sendable {
+    /// Index of the target.
+    var target: Int32
+    var errorCode = ErrorCode.none
+    var highWatermark: Int64 = -1
+    var lastStableOffset: Int64 = -1
+    var logStartOffset: Int64 = -1
+    /// What of it could be read, at most what the client takes of the partition.
+    var availableBytes = 0
+    /// Reading touches no cold page.
+    var isTail = true
+    var diverging: FetchResponse.EpochEndOffset?
+    /// What was read, in the answer's records.
+    var records = FrameSlice(offset: 0, length: 0)
+
+    /// Errors and the like complete a fetch, however little there is to read.
+    var isUrgent: Bool { errorCode != .none || diverging != nil }
+}

@@ -1,0 +1,215 @@
+internal import KafkaProtocol
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import Store
+
+/// One fetch from its request to its answer. On its connection's loop, but for the read of cold records, during which
+/// nobody else touches it.
+final class WaitingFetch: @unchecked Sendable {
+    // Unchecked: handed from the loop to a reader thread and back, never shared.
+    let call: Call
+    let deadline: NIODeadline
+    /// Given by the place it is parked in.
+    var number = 0
+    private let reply: Reply
+    private let minBytes: Int
+    private let maxBytes: Int
+    private let readsCommitted: Bool
+    private var plan: FetchPlan
+    /// By target, as last seen.
+    private var findings: [FetchFinding] = []
+    private var availableBytes = 0
+    private var urgentCount = 0
+
+    init(_ request: FetchRequest, plan: FetchPlan, call: Call, reply: Reply) {
+        self.call = call
+        self.reply = reply
+        self.plan = plan
+        deadline = .now() + .milliseconds(Int64(max(request.maxWaitMs, 0)))
+        maxBytes = min(max(Int(request.maxBytes), 0), call.broker.fetchBytesMax)
+        // Nobody waits for more than an answer can hold.
+        minBytes = min(Int(request.minBytes), maxBytes)
+        readsCommitted = request.isolationLevel == 1
+    }
+
+    /// Looks at all targets. True when the answer need not wait.
+    func survey() -> Bool {
+        if findings.isEmpty { findings = (0..<Int32(plan.targets.count)).map { FetchFinding(target: $0) } }
+        availableBytes = 0
+        urgentCount = 0
+        for index in plan.targets.indices { look(index) }
+        return isSatisfied
+    }
+
+    /// Looks at one target again. True when the answer need not wait any longer.
+    func survey(_ target: Int) -> Bool {
+        availableBytes -= findings[target].availableBytes
+        if findings[target].isUrgent { urgentCount -= 1 }
+        look(target)
+        return isSatisfied
+    }
+
+    private var isSatisfied: Bool { urgentCount > 0 || availableBytes >= minBytes || plan.targets.isEmpty }
+
+    private func look(_ index: Int) {
+        findings[index] = finding(index)
+        availableBytes += findings[index].availableBytes
+        if findings[index].isUrgent { urgentCount += 1 }
+    }
+
+    private func finding(_ index: Int) -> FetchFinding {
+        var finding = FetchFinding(target: Int32(index))
+        let target = plan.targets[index]
+        guard let partition = target.partition else { return retry(index) }
+        let look = partition.look(from: target.fetchOffset)
+        if look.isDeleted { return retry(index) }
+        finding.errorCode = target.verdict(look, leaderEpoch: partition.leaderEpoch)
+        guard finding.errorCode == .none else { return finding }
+        finding.highWatermark = look.highWatermark
+        finding.lastStableOffset = look.lastStableOffset
+        finding.logStartOffset = look.logStartOffset
+        finding.isTail = look.isTail
+        finding.diverging = target.divergence(partition)
+        if finding.diverging == nil, !readsCommitted || target.fetchOffset < look.lastStableOffset {
+            finding.availableBytes = min(look.availableBytes, max(target.maxBytes, 1))
+        }
+        return finding
+    }
+
+    /// A partition that was not there, or is no more, may be there now.
+    private func retry(_ index: Int) -> FetchFinding {
+        plan.targets[index].resolve(in: call.broker.store)
+        if let partition = plan.targets[index].partition, !partition.isDeleted { return finding(index) }
+        plan.targets[index].partition = nil
+        var finding = FetchFinding(target: Int32(index))
+        finding.errorCode = plan.targets[index].unknownError
+        return finding
+    }
+
+    func forEachWatched(_ body: (Int, PartitionID) -> Void) {
+        for (index, target) in plan.targets.enumerated() {
+            if let partition = target.partition { body(index, partition.id) }
+        }
+    }
+
+    /// The connection is gone.
+    func abandon() { reply.none() }
+
+    // MARK: The answer
+
+    /// Reads and answers: at once where all that is read was just written, else on a reader thread.
+    func answer() {
+        let admitted = call.broker.responseBytes.admit(wantedBytes, least: Self.bytesLeast)
+        guard needsDisk else { return answer(admitted) }
+        call.broker.readers.submit { state in
+            guard case .active = state else {
+                self.call.broker.responseBytes.giveBack(admitted)
+                return self.reply.close("the broker is shutting down")
+            }
+            self.answer(admitted)
+        }
+    }
+
+    /// What an answer may hold even when the broker's answers use up their memory.
+    private static let bytesLeast = 64 << 10
+
+    private var needsDisk: Bool { findings.contains { !$0.isTail && $0.availableBytes > 0 } }
+
+    private var wantedBytes: Int {
+        var sum = 0
+        for finding in findings where finding.availableBytes > 0 {
+            // What is sealed counts for no more than a guess, so ask for all that the client takes.
+            sum += finding.isTail ? finding.availableBytes : max(plan.targets[Int(finding.target)].maxBytes, finding.availableBytes)
+            if sum >= maxBytes { return maxBytes }
+        }
+        return sum
+    }
+
+    private func answer(_ admitted: Int) {
+        var sink = RecordArena(capacity: admitted)
+        read(into: &sink, limit: admitted)
+        let budget = call.broker.responseBytes
+        let used = sink.buffer.readableBytes
+        // The first batch comes whole, however large; and often less comes than was hoped for.
+        if used > admitted { budget.take(used - admitted) } else { budget.giveBack(admitted - used) }
+        var found = plan.order.map { findings[Int($0)] }
+        if let session = plan.session { found = session.filter(found, isIncremental: plan.isIncremental) }
+        var response = FetchResponse()
+        response.sessionID = plan.session?.id ?? 0
+        response.responses = topics(found)
+        reply.send(response, records: sink.buffer, admittedBytes: used, capacity: 64 + 64 * found.count)
+    }
+
+    /// Reads as the order says, until `limit` bytes are there. The first batch read is delivered whole even if it is
+    /// larger than that or than its partition's share (KIP-74).
+    private func read(into sink: inout RecordArena, limit: Int) {
+        guard limit > 0 else { return }
+        do throws(StoreError) {
+            try call.broker.store.withReader { reader throws(StoreError) in
+                for index in plan.order where findings[Int(index)].availableBytes > 0 {
+                    let room = limit - sink.buffer.readableBytes
+                    guard room > 0 else { break }
+                    read(Int(index), reader, into: &sink, room: room)
+                }
+            }
+        } catch {
+            call.broker.logger.error("a fetch could not read: \(error)")
+            for index in findings.indices where findings[index].availableBytes > 0 { findings[index].errorCode = error.errorCode }
+        }
+    }
+
+    private func read(_ index: Int, _ reader: LogReader, into sink: inout RecordArena, room: Int) {
+        let target = plan.targets[index]
+        guard let partition = target.partition else { return }
+        let start = sink.buffer.readableBytes
+        let finding = findings[index]
+        do throws(StoreError) {
+            let count = try reader.read(
+                partition, from: target.fetchOffset, limit: readsCommitted ? finding.lastStableOffset : finding.highWatermark,
+                maxBytes: min(max(target.maxBytes, 0), room), firstBatchWhole: start == 0, into: &sink)
+            findings[index].records = FrameSlice(offset: start, length: count)
+        } catch {
+            findings[index] = FetchFinding(target: Int32(index), errorCode: error.errorCode)
+            if error != .offsetOutOfRange { call.broker.logger.error("a fetch could not read partition \(target.index): \(error)") }
+        }
+    }
+
+    private func topics(_ found: [FetchFinding]) -> [FetchResponse.Topic] {
+        var topics: [FetchResponse.Topic] = []
+        for finding in found {
+            let target = plan.targets[Int(finding.target)]
+            if topics.last.map({ $0.topic != target.topicName || $0.topicID != target.topicID }) ?? true {
+                var topic = FetchResponse.Topic()
+                topic.topic = target.topicName
+                topic.topicID = target.topicID
+                topics.append(topic)
+            }
+            topics[topics.count - 1].partitions.append(partition(finding, target))
+        }
+        return topics
+    }
+
+    private func partition(_ finding: FetchFinding, _ target: FetchTarget) -> FetchResponse.Partition {
+        var partition = FetchResponse.Partition()
+        partition.partitionIndex = target.index
+        partition.errorCode = finding.errorCode
+        partition.highWatermark = finding.highWatermark
+        partition.lastStableOffset = finding.lastStableOffset
+        partition.logStartOffset = finding.logStartOffset
+        if let diverging = finding.diverging { partition.divergingEpoch = diverging }
+        if readsCommitted, finding.errorCode == .none { partition.abortedTransactions = [] }
+        // Never null: some clients take that for an error.
+        partition.records = finding.records
+        return partition
+    }
+}
+
+/// Where the records of one answer are copied to, once, out of the map.
+struct RecordArena: RecordSink {
+    var buffer: ByteBuffer
+
+    init(capacity: Int) { buffer = ByteBufferAllocator().buffer(capacity: capacity) }
+
+    mutating func append(_ bytes: UnsafeRawBufferPointer) { buffer.writeBytes(bytes) }
+}

@@ -1,0 +1,8 @@
+/// What the broker speaks. A handler is offered to clients by standing here.
+let allHandlers: [any Handler] = dataHandlers
+
+/// Records and offsets.
+private let dataHandlers: [any Handler] = [
+    ApiVersionsHandler(),
+    FetchHandler(),
+]

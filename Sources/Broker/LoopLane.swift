@@ -1,0 +1,135 @@
+internal import KafkaProtocol
+internal import NIOCore
+internal import Store
+internal import Synchronization
+
+/// One event loop's side of the broker: its connections, what they are about to submit, its parked fetches, and the
+/// way back from the store. One hop per commit, one flush per connection and turn.
+final class LoopLane: Lane, @unchecked Sendable {
+    // Unchecked: all but the atomics and constants is touched on `loop` only.
+    let loop: any EventLoop
+    let parked: ParkedFetches
+    private let store: Store
+    private let watching = Atomic(false)
+    private let hasCongested = Atomic(false)
+    private var connections: [ConnectionID: Connection] = [:]
+    /// Connections with something to write at the end of the turn.
+    private var touched: [Connection] = []
+    private var submissions: [Submission] = []
+    /// Connections that wait for the broker's request budget.
+    private var congested: [ConnectionID: Connection] = [:]
+    /// How many scopes are open that end in `settle`.
+    private var openTurns = 0
+
+    init(loop: any EventLoop, store: Store) {
+        self.loop = loop
+        self.store = store
+        parked = ParkedFetches(loop: loop)
+    }
+
+    // MARK: Turns
+
+    /// What happens on the loop until the matching `endTurn` is submitted at once and flushed at once.
+    func beginTurn() {
+        loop.assertInEventLoop()
+        openTurns += 1
+    }
+
+    func endTurn() {
+        openTurns -= 1
+        if openTurns == 0 { settle() }
+    }
+
+    /// Puts `submission` into the store's inbox at the end of the turn, behind those of the same loop before it.
+    func submit(_ submission: Submission) {
+        loop.assertInEventLoop()
+        submissions.append(submission)
+        if openTurns == 0 { settle() }
+    }
+
+    /// Has `connection` write what it can at the end of the turn.
+    func touch(_ connection: Connection) {
+        touched.append(connection)
+        if openTurns == 0 { settle() }
+    }
+
+    private func settle() {
+        openTurns += 1
+        while !submissions.isEmpty || !touched.isEmpty {
+            if !submissions.isEmpty {
+                store.submit(submissions)
+                submissions.removeAll(keepingCapacity: true)
+            }
+            var turn: [Connection] = []
+            swap(&turn, &touched)
+            // Flushing may make room for requests that had to wait, and those touch connections anew.
+            for connection in turn { connection.flush() }
+        }
+        openTurns -= 1
+    }
+
+    // MARK: From the store
+
+    var isWatching: Bool { watching.load(ordering: .sequentiallyConsistent) }
+
+    /// Whoever parks a fetch calls this first and looks at its partitions after: either the look sees a commit, or the
+    /// commit sees the lane watching.
+    func watch(_ isWatching: Bool) { watching.store(isWatching, ordering: .sequentiallyConsistent) }
+
+    func deliver(_ finished: [Submission], changed: [PartitionID]) {
+        loop.execute {
+            self.beginTurn()
+            for submission in finished { submission.finish() }
+            if !changed.isEmpty { self.parked.wake(changed) }
+            self.endTurn()
+        }
+    }
+
+    // MARK: Connections
+
+    var connectionCount: Int { connections.count }
+
+    func add(_ connection: Connection) { connections[connection.id] = connection }
+
+    func remove(_ connection: Connection) {
+        connections[connection.id] = nil
+        congested[connection.id] = nil
+        if congested.isEmpty { hasCongested.store(false, ordering: .sequentiallyConsistent) }
+    }
+
+    /// Has `connection` go on when the broker's request budget allows. To be called before the budget is looked at for
+    /// the last time.
+    func awaitBudget(_ connection: Connection) {
+        congested[connection.id] = connection
+        hasCongested.store(true, ordering: .sequentiallyConsistent)
+    }
+
+    /// The broker's request budget has room again. On any thread.
+    func budgetRelieved() {
+        guard hasCongested.load(ordering: .sequentiallyConsistent) else { return }
+        loop.execute {
+            self.hasCongested.store(false, ordering: .sequentiallyConsistent)
+            var waiting: [ConnectionID: Connection] = [:]
+            swap(&waiting, &self.congested)
+            self.beginTurn()
+            for connection in waiting.values { connection.resume() }
+            self.endTurn()
+        }
+    }
+
+    func closeIdle(since deadline: NIODeadline) {
+        for connection in Array(connections.values) { connection.closeIfIdle(since: deadline) }
+    }
+
+    /// Takes no more requests, answers fetches that wait, and closes each connection when its answers have left.
+    func drain() {
+        beginTurn()
+        for connection in Array(connections.values) { connection.drain() }
+        parked.completeAll()
+        endTurn()
+    }
+
+    func closeAll() {
+        for connection in Array(connections.values) { connection.closeNow() }
+    }
+}
