@@ -47,5 +47,6 @@ let package = Package(
             swiftSettings: common),
 
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),
+        .testTarget(name: "BrokerTests", dependencies: ["Broker", "KafkaProtocol", "Store"], swiftSettings: common),
     ]
 )
