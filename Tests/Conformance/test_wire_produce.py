@@ -266,7 +266,7 @@ def test_describe_producers_shows_the_last_sequence(connection, made):
 
 
 def test_forgotten_producers_leave_the_table(start_broker, topic):
-    broker = start_broker({"producer.id.expiration.ms": 500, "producer.id.expiration.check.interval.ms": 100})
+    broker = start_broker({"producer.id.expiration.ms": 500})
     broker.create_topic(topic)
     with broker.connect() as connection:
         Sequenced(connection, topic).send(0)
