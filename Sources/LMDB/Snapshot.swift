@@ -8,24 +8,36 @@ internal import CLMDB
 @safe public struct Snapshot: ~Copyable, @unchecked Sendable {
     // Unchecked: under MDB_NOTLS a reader may move between threads, and being non-copyable it has one owner.
     let handle: OpaquePointer
-    /// Kept open for as long as anyone looks into it.
-    private let environment: Environment
+    /// Kept open for as long as anyone looks into it. Unmanaged, since `commit()` can discard only plain values.
+    private let environment: Unmanaged<Environment>
 
     init(_ environment: Environment) throws(LMDBError) {
-        self.environment = environment
         var begun: OpaquePointer?
         try unsafe check(mdb_txn_begin(environment.handle, nil, UInt32(MDB_RDONLY), &begun))
         guard let transaction = unsafe begun else { throw LMDBError(code: MDB_PANIC) }
         unsafe handle = transaction
+        unsafe self.environment = .passRetained(environment)
     }
 
-    deinit { unsafe mdb_txn_abort(handle) }
+    deinit {
+        unsafe mdb_txn_abort(handle)
+        unsafe environment.release()
+    }
 
     /// Lets go of the pages but keeps the reader slot.
     public mutating func park() { unsafe mdb_txn_reset(handle) }
 
     /// Moves on to the last committed state. The snapshot must be parked.
     public mutating func renew() throws(LMDBError) { try unsafe check(mdb_txn_renew(handle)) }
+
+    /// Ends the snapshot and keeps the database handles opened in it for the environment.
+    public consuming func commit() throws(LMDBError) {
+        let transaction = unsafe handle
+        let environment = unsafe environment
+        discard self
+        defer { unsafe environment.release() }
+        try unsafe check(mdb_txn_commit(transaction))
+    }
 
     /// The number of the transaction that wrote what is seen.
     public var transactionID: Int { Int(unsafe mdb_txn_id(handle)) }

@@ -1,0 +1,280 @@
+internal import KafkaProtocol
+internal import LMDB
+
+/// How far a verification has come.
+public struct VerifyProgress: Sendable {
+    public var checkedExtents: Int
+    public var totalExtents: Int
+    public var checkedBytes: Int
+}
+
+/// What a verification found.
+public struct VerifyReport: Sendable {
+    public var clusterID = ""
+    public var topicCount = 0
+    public var partitionCount = 0
+    public var extentCount = 0
+    public var batchCount = 0
+    public var recordCount = 0
+    public var byteCount = 0
+    public var journalEntryCount = 0
+    /// A sentence for each thing that is not as it should be; the first `problemsMax` of them.
+    public var problems: [String] = []
+    /// All problems, also those that no sentence was kept for.
+    public var problemCount = 0
+
+    public static let problemsMax = 1000
+}
+
+/// Checks a store, or a copy of one, against itself: every batch's CRC, the continuity of offsets, every index against the
+/// log, every checksum. Reads one snapshot, and may do so beside a live broker.
+public struct StoreVerifier: ~Copyable {
+    private let snapshot: Snapshot
+    private let databases: Databases
+    private var report = VerifyReport()
+    private let progress: (VerifyProgress) -> Void
+    private var totalExtents = 0
+
+    /// Throws where the directory cannot be opened or its state cannot be read at all; else says in the report what is wrong.
+    public static func verify(
+        directory: String, mapByteCount: Int = StoreOptions().mapByteCount, progress: @escaping (VerifyProgress) -> Void = { _ in }
+    ) throws(StoreError) -> VerifyReport {
+        let environment = try StoreOpening.openEnvironment(
+            directory, Environment.Options(mapByteCount: mapByteCount, readersMax: StoreOptions().readersMax, readOnly: true))
+        try StoreOpening.check(environment, directory)
+        var verifier = try StoreVerifier(environment, progress)
+        try verifier.run()
+        return verifier.report
+    }
+
+    private init(_ environment: Environment, _ progress: @escaping (VerifyProgress) -> Void) throws(StoreError) {
+        let opened = try lmdb("opening the store") { () throws(LMDBError) in
+            let first = try environment.snapshot()
+            let databases = try Databases(existingIn: first)
+            // The handles belong to the environment only once the transaction that opened them has been committed.
+            try first.commit()
+            return databases
+        }
+        let taken = try lmdb("opening the store") { () throws(LMDBError) in try environment.snapshot() }
+        databases = opened
+        snapshot = taken
+        self.progress = progress
+    }
+
+    private mutating func run() throws(StoreError) {
+        let image = try StoreImage(snapshot, databases)
+        report.clusterID = image.identity.clusterID
+        report.topicCount = image.topics.count
+        report.journalEntryCount = image.journal.entries.count
+        let log = databases.log
+        totalExtents = try lmdb("measuring the log") { () throws(LMDBError) in try snapshot.statistics(of: log).entryCount }
+        checkTopics(image)
+        for (id, partition) in image.partitions.sorted(by: { $0.key < $1.key }) {
+            report.partitionCount += 1
+            try checkPartition(id, partition, name: Self.name(of: partition, in: image))
+        }
+        try checkOrphans(image)
+        progress(VerifyProgress(checkedExtents: report.extentCount, totalExtents: totalExtents, checkedBytes: report.byteCount))
+    }
+
+    private mutating func problem(_ sentence: String) {
+        report.problemCount += 1
+        if report.problems.count < VerifyReport.problemsMax { report.problems.append(sentence) }
+    }
+
+    private static func name(of partition: StoreImage.LoadedPartition, in image: StoreImage) -> String {
+        "\(image.topics[partition.topicID]?.name ?? "a deleted topic")-\(partition.index)"
+    }
+
+    private mutating func checkTopics(_ image: StoreImage) {
+        for (id, topic) in image.topics {
+            for partition in topic.row.runs.flatMap(\.ids) {
+                guard let found = image.partitions[partition] else {
+                    problem("topic '\(topic.name)' names partition id \(partition.rawValue), which does not exist")
+                    continue
+                }
+                if found.topicID != id { problem("partition id \(partition.rawValue) of topic '\(topic.name)' says it belongs to \(found.topicID)") }
+            }
+        }
+    }
+
+    // MARK: - One partition
+
+    private mutating func checkPartition(_ id: PartitionID, _ partition: StoreImage.LoadedPartition, name: String) throws(StoreError) {
+        var walk = PartitionWalk(name: name, pieces: partition.pieces.filter { !$0.isDirect })
+        try walkExtents(of: id, &walk)
+        while let piece = walk.nextPiece(before: .max) { try checkPiece(piece, &walk) }
+        try checkTimes(of: id, walk)
+        for sentence in walk.problems { problem(sentence) }
+        // Of a deleted topic the extents are on their way out, from the front.
+        if partition.state.isDeleted { return }
+        if let end = walk.end, end != partition.state.nextOffset {
+            problem("\(name): the log ends at offset \(end), the partition says \(partition.state.nextOffset)")
+        }
+        if partition.state.logStartOffset < partition.state.nextOffset, walk.start.map({ $0 > partition.state.logStartOffset }) ?? true {
+            problem("\(name): records from \(partition.state.logStartOffset) on are missing, the log begins at \(walk.start.map(String.init) ?? "no offset")")
+        }
+        if walk.logByteCount != partition.state.logByteCount {
+            problem("\(name): the extents hold \(walk.logByteCount) bytes, the partition says \(partition.state.logByteCount)")
+        }
+    }
+
+    private mutating func walkExtents(of id: PartitionID, _ walk: inout PartitionWalk) throws(StoreError) {
+        var next: LogKey? = LogKey(id, 0)
+        while let key = next {
+            var extent: [UInt8] = []
+            var base: Int64?
+            let log = databases.log
+            next = try lmdb("reading the log") { () throws(LMDBError) in
+                var cursor = try snapshot.cursor(in: log)
+                var more = try cursor.seek(key)
+                while more, let found = LogKey(cursor.key), found.partition == id {
+                    if base == nil { base = found.baseOffset }
+                    guard found.baseOffset == base else { return found }
+                    cursor.value.withUnsafeBytes { extent.append(contentsOf: $0) }
+                    more = try cursor.move(.next)
+                }
+                return nil
+            }
+            guard let base else { return }
+            while let piece = walk.nextPiece(before: base) { try checkPiece(piece, &walk) }
+            checkExtent(extent, base: base, &walk)
+            if report.extentCount % 256 == 0 {
+                progress(VerifyProgress(checkedExtents: report.extentCount, totalExtents: totalExtents, checkedBytes: report.byteCount))
+            }
+        }
+    }
+
+    private mutating func checkExtent(_ extent: [UInt8], base: Int64, _ walk: inout PartitionWalk) {
+        report.extentCount += 1
+        report.byteCount += extent.count
+        walk.logByteCount += Int64(extent.count)
+        var own: Int64 = -1
+        extent.withUnsafeBytes { bytes in
+            var at = 0
+            while at < bytes.count {
+                guard let header = walk.check(bytes, at: at, expectedBase: at == 0 ? base : nil) else { return }
+                count(header)
+                own = max(own, header.maxTimestamp)
+                at += header.byteCount
+            }
+        }
+        walk.extents.append(TimedExtent(baseOffset: base, own: own))
+    }
+
+    private mutating func checkPiece(_ piece: Piece, _ walk: inout PartitionWalk) throws(StoreError) {
+        let journal = databases.journal
+        let batch = try lmdb("reading the journal") { () throws(LMDBError) in
+            guard let entry = try snapshot.value(piece.sequence, in: journal) else { return nil as [UInt8]? }
+            return entry.withUnsafeBytes { bytes in
+                let start = JournalEntryHead.payloadStart(bytes) + Int(piece.position)
+                return Array(bytes[start..<(start + Int(piece.byteCount))])
+            }
+        }
+        guard let batch else { return problem("\(walk.name): journal entry \(piece.sequence) with offset \(piece.baseOffset) is missing") }
+        report.byteCount += batch.count
+        batch.withUnsafeBytes { bytes in
+            guard let header = walk.check(bytes, at: 0, expectedBase: piece.baseOffset) else { return }
+            count(header)
+            if header.byteCount != bytes.count || header.lastOffset != piece.lastOffset || header.maxTimestamp != piece.maxTimestamp {
+                problem("\(walk.name): the batch at offset \(piece.baseOffset) is not the one that journal entry \(piece.sequence) describes")
+            }
+        }
+    }
+
+    private mutating func count(_ header: RecordBatchHeader) {
+        report.batchCount += 1
+        report.recordCount += Int(header.recordCount)
+    }
+
+    /// `times` must name each extent once, in order, with its own maximum, under maxima that never fall.
+    private mutating func checkTimes(of id: PartitionID, _ walk: PartitionWalk) throws(StoreError) {
+        let times = databases.times
+        var found: [(key: TimeKey, own: Int64)] = []
+        try lmdb("reading the time index") { () throws(LMDBError) in
+            var cursor = try snapshot.cursor(in: times)
+            var more = try cursor.seek(TimeKey(id, runningMaximum: .min, baseOffset: 0))
+            while more, let key = TimeKey(cursor.key), key.partition == id {
+                found.append((key, Int64(bigEndian: cursor.value.unsafeLoadUnaligned(as: Int64.self))))
+                more = try cursor.move(.next)
+            }
+        }
+        guard found.map(\.key.baseOffset) == walk.extents.map(\.baseOffset) else {
+            return problem("\(walk.name): the time index names \(found.count) extents, not the \(walk.extents.count) of the log in their order")
+        }
+        for (time, extent) in zip(found, walk.extents) where time.own != extent.own || time.key.runningMaximum < extent.own {
+            problem("\(walk.name): the time index says \(time.own) for the extent at \(extent.baseOffset), whose greatest timestamp is \(extent.own)")
+        }
+    }
+
+    /// Extents and index entries of partitions that do not exist.
+    private mutating func checkOrphans(_ image: StoreImage) throws(StoreError) {
+        var orphans: [String] = []
+        let (log, times) = (databases.log, databases.times)
+        try lmdb("looking for orphans") { () throws(LMDBError) in
+            var cursor = try snapshot.cursor(in: log)
+            var more = try cursor.move(.first)
+            while more {
+                guard let key = LogKey(cursor.key) else { orphans.append("a key of the log is \(cursor.key.byteCount) bytes long"); break }
+                if image.partitions[key.partition] == nil { orphans.append("the log has extents of partition id \(key.partition.rawValue), which does not exist") }
+                more = try cursor.seek(LogKey(PartitionID(rawValue: key.partition.rawValue + 1), 0))
+            }
+            cursor = try snapshot.cursor(in: times)
+            more = try cursor.move(.first)
+            while more {
+                guard let key = TimeKey(cursor.key) else { orphans.append("a key of the time index is \(cursor.key.byteCount) bytes long"); break }
+                if image.partitions[key.partition] == nil { orphans.append("the time index has entries of partition id \(key.partition.rawValue), which does not exist") }
+                more = try cursor.seek(TimeKey(PartitionID(rawValue: key.partition.rawValue + 1), runningMaximum: .min, baseOffset: 0))
+            }
+        }
+        for sentence in orphans { problem(sentence) }
+    }
+}
+
+/// What the walk over a partition has seen so far.
+private struct PartitionWalk {
+    let name: String
+    private let pieces: [Piece]
+    private var nextIndex = 0
+    /// Offset of the first record seen, and the one after the last.
+    private(set) var start: Int64?
+    private(set) var end: Int64?
+    var logByteCount: Int64 = 0
+    var extents: [TimedExtent] = []
+    private(set) var problems: [String] = []
+
+    init(name: String, pieces: [Piece]) {
+        self.name = name
+        self.pieces = pieces
+    }
+
+    mutating func nextPiece(before offset: Int64) -> Piece? {
+        guard nextIndex < pieces.count, pieces[nextIndex].baseOffset < offset else { return nil }
+        defer { nextIndex += 1 }
+        return pieces[nextIndex]
+    }
+
+    /// Checks the batch at `at`; nil where nothing behind it can be read.
+    mutating func check(_ bytes: UnsafeRawBufferPointer, at: Int, expectedBase: Int64?) -> RecordBatchHeader? {
+        guard let header = RecordBatchHeader(bytes, at: at) else {
+            problems.append("\(name): what follows offset \(end.map(String.init) ?? "the beginning") is no record batch")
+            return nil
+        }
+        let batch = UnsafeRawBufferPointer(rebasing: bytes[at..<(at + header.byteCount)])
+        if RecordBatchHeader.checksum(ofBatch: batch) != header.crc {
+            problems.append("\(name): the batch at offset \(header.baseOffset) fails its CRC")
+        }
+        if let expectedBase, header.baseOffset != expectedBase {
+            problems.append("\(name): a batch filed under offset \(expectedBase) says \(header.baseOffset)")
+        }
+        if let end, header.baseOffset != end {
+            problems.append("\(name): after offset \(end - 1) comes \(header.baseOffset)")
+        }
+        if header.recordCount < 1 || header.lastOffsetDelta != header.recordCount - 1 {
+            problems.append("\(name): the batch at offset \(header.baseOffset) says \(header.recordCount) records and a last delta of \(header.lastOffsetDelta)")
+        }
+        if start == nil { start = header.baseOffset }
+        end = header.nextOffset
+        return header
+    }
+}
