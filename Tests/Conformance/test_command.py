@@ -4,7 +4,8 @@ import json
 import subprocess
 import time
 
-from broker import BINARY, lmbroker, run_tool, verify
+from broker import BINARY, Broker, lmbroker, run_tool, verify
+from messages import METADATA
 
 
 def produce(broker, topic, text, *options):
@@ -86,6 +87,22 @@ def test_mistakes_end_in_a_sentence_and_a_status(broker, topic):
         assert done.returncode > 0, arguments
         said = done.stderr.strip()
         assert said and "Fatal error" not in said and "Thread 0 crashed" not in said, (arguments, said)
+
+
+def test_serve_is_what_happens_without_a_subcommand_and_reads_a_file(tmp_path):
+    """Command line over file over default, in Kafka's own property format."""
+    broker = Broker(tmp_path / "data", {"num.partitions": 7}, log_path=tmp_path / "log")
+    config = tmp_path / "lmbroker.properties"
+    config.write_text(f"# a comment\nlisteners=PLAINTEXT://127.0.0.1:{broker.port}\nnum.partitions=3\nmessage.max.bytes = 4321\n")
+    broker.command = lambda: [str(BINARY), "--config", str(config), "--data", str(broker.directory),
+                              "--set", "num.partitions=7"]
+    broker.start()
+    lmbroker("topic", "create", "made", "--broker", broker.bootstrap)
+    described = lmbroker("topic", "describe", "made", "--broker", broker.bootstrap).stdout
+    with broker.connect() as connection:
+        assert len(connection.ask(METADATA, 12, topics=[dict(name="made")]).topics[0].partitions) == 7
+    assert "4321" in described
+    broker.stop()
 
 
 def test_consume_ends_when_its_reader_does(broker, topic):

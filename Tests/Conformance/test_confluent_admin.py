@@ -142,6 +142,31 @@ def test_broker_configs_are_described(broker):
     assert "socket.request.max.bytes" in config
 
 
+def test_broker_configs_are_changed_and_outlive_a_restart(start_broker):
+    broker = start_broker()
+    name, client = str(result(admin(broker).describe_cluster()).controller.id), admin(broker)
+
+    def change(key, value, operation=AlterConfigOpType.SET):
+        resource = ConfigResource(ResourceType.BROKER, name, incremental_configs=[
+            ConfigEntry(key, value, incremental_operation=operation)])
+        return client.incremental_alter_configs([resource])[resource]
+
+    def current(key):
+        resource = ConfigResource(ResourceType.BROKER, name)
+        return result(client.describe_configs([resource])[resource])[key].value
+
+    result(change("log.retention.check.interval.ms", "1234"))
+    assert current("log.retention.check.interval.ms") == "1234"
+    assert error_code(change("log.retention.check.interval.ms", "never")) == KafkaError.INVALID_CONFIG
+    assert error_code(change("no.such.config", "1")) == KafkaError.INVALID_CONFIG
+    assert error_code(change("num.network.threads", "3")) in (KafkaError.INVALID_CONFIG, KafkaError.INVALID_REQUEST)
+    broker.kill()
+    broker.start()
+    assert current("log.retention.check.interval.ms") == "1234"
+    result(change("log.retention.check.interval.ms", None, AlterConfigOpType.DELETE))
+    assert current("log.retention.check.interval.ms") == "300000"
+
+
 def test_describe_cluster(broker):
     cluster = result(admin(broker).describe_cluster())
     assert cluster.cluster_id

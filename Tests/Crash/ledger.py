@@ -11,6 +11,8 @@ import time
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
+IN_FLIGHT_BYTES_MAX = 8 << 20
+
 
 class LoadingProducer(threading.Thread):
     """An idempotent producer that sends numbered values to its partitions until it is told to stop.
@@ -60,10 +62,12 @@ class LoadingProducer(threading.Thread):
 class Ledger:
     """Several loading producers on one topic, and what has been acknowledged to them."""
 
-    def __init__(self, broker, topic, producers=4, partitions=4, size=200, in_flight_max=2000):
+    def __init__(self, broker, topic, sizes=(200, 200, 200, 200), partitions=4, in_flight_max=2000):
+        """One producer for each of `sizes`, the bytes of its values."""
         self.bootstrap, self.topic, self.partitions = broker.bootstrap, topic, partitions
         broker.create_topic(topic, partitions)
-        self.producers = [LoadingProducer(self, i, size, in_flight_max) for i in range(producers)]
+        self.producers = [LoadingProducer(self, number, size, min(in_flight_max, IN_FLIGHT_BYTES_MAX // size))
+                          for number, size in enumerate(sizes)]
 
     def __enter__(self):
         for producer in self.producers:

@@ -15,7 +15,7 @@ COPIES = 10
 
 def test_ten_copies_under_full_load(start_broker, topic, tmp_path):
     broker = start_broker()
-    with Ledger(broker, topic, producers=3, partitions=4, size=1000, in_flight_max=20_000) as ledger:
+    with Ledger(broker, topic, (1000, 1000, 1000, 120_000), in_flight_max=8000) as ledger:
         for number in range(COPIES):
             ledger.wait_for_more(8000)
             copy = tmp_path / "copy"
@@ -39,7 +39,7 @@ def test_ten_copies_under_full_load(start_broker, topic, tmp_path):
 
 def test_the_backup_command_under_load(start_broker, topic, tmp_path):
     broker = start_broker()
-    with Ledger(broker, topic, size=1000) as ledger:
+    with Ledger(broker, topic, (1000, 1000)) as ledger:
         for number in range(3):
             ledger.wait_for_more(5000)
             acknowledged, copy = ledger.snapshot(), tmp_path / f"backup-{number}"

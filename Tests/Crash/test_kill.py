@@ -5,14 +5,19 @@ import time
 
 from broker import verify
 from ledger import Ledger
+from messages import DELETE_RECORDS, DELETE_TOPICS, METADATA
+from records import batch
+from wire_requests import list_offset, produce
 
 ROUNDS = 20
+# Small appends live in the journal, those over 64 KB in their keyspace, those over 256 KB in several parts.
+SIZES = (200, 200, 3000, 90_000, 400_000)
 
 
 def test_twenty_kills_under_idempotent_load(start_broker, topic):
     chance = random.Random(20)
     broker = start_broker()
-    with Ledger(broker, topic) as ledger:
+    with Ledger(broker, topic, SIZES) as ledger:
         for round_number in range(ROUNDS):
             ledger.wait_for_more(chance.randint(200, 6000))
             broker.kill()
@@ -32,10 +37,6 @@ def test_twenty_kills_under_idempotent_load(start_broker, topic):
 
 def test_kills_while_topics_are_made_deleted_and_trimmed(start_broker, topic):
     """Admin changes are acknowledged after their commit too, and are whole or not there."""
-    from messages import DELETE_RECORDS, DELETE_TOPICS, METADATA
-    from records import batch
-    from wire_requests import list_offset, produce
-
     broker = start_broker()
     chance = random.Random(21)
     living, beginnings = set(), {}
