@@ -47,6 +47,7 @@ let package = Package(
             swiftSettings: common),
 
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "KafkaProtocol"], swiftSettings: common),
         .testTarget(name: "BrokerTests", dependencies: ["Broker", "KafkaProtocol", "Store"], swiftSettings: common),
     ]
 )
