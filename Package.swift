@@ -47,7 +47,8 @@ let package = Package(
             swiftSettings: common),
 
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "KafkaProtocol"], swiftSettings: common),
-        .testTarget(name: "BrokerTests", dependencies: ["Broker", "KafkaProtocol", "Store"], swiftSettings: common),
+        .testTarget(
+            name: "BrokerTests", dependencies: ["Broker", "KafkaProtocol", "Store", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: common),
     ]
 )

@@ -9,8 +9,6 @@ final class BrokerContext: Sendable {
     let store: Store
     let configuration: LiveConfiguration
     let logger: Logger
-    /// What clients know this broker by.
-    let nodeID: Int32
     /// For lines that clients can cause.
     let log: RateLimitedLog
     let registry: HandlerRegistry
@@ -23,6 +21,7 @@ final class BrokerContext: Sendable {
     let responseBytes: ByteBudget
     let connectionLimits: ConnectionLimits
     let fetchSessions: FetchSessions
+    let alterations = AlterationOrder()
 
     /// Bytes of records in one answer: `fetch.max.bytes`, or less.
     let fetchBytesMax: Int
@@ -41,7 +40,6 @@ final class BrokerContext: Sendable {
         self.store = store
         self.configuration = configuration
         self.logger = logger
-        nodeID = current.nodeID
         self.lanes = lanes
         self.readers = readers
         log = RateLimitedLog(logger)

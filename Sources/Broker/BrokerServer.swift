@@ -20,12 +20,14 @@ public final class BrokerServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let channels: [any Channel]
     private let sweeps: [RepeatedTask]
+    private let retention: Task<Void, Never>
 
     private init(endpoints: [Endpoint], context: BrokerContext, group: MultiThreadedEventLoopGroup, channels: [any Channel]) {
         self.endpoints = endpoints
         self.context = context
         self.group = group
         self.channels = channels
+        retention = Task { await RetentionService(broker: context).run() }
         let idle = TimeAmount.milliseconds(context.configuration.current.connectionIdleMsMax)
         let interval = TimeAmount.milliseconds(min(max(idle.nanoseconds / 4_000_000, 50), 30_000))
         sweeps =
@@ -53,6 +55,8 @@ public final class BrokerServer: Sendable {
             store: store, configuration: configuration, logger: logger, handlers: handlers, loops: Array(group.makeIterator()),
             readers: readers)
         for lane in context.lanes { store.register(lane) }
+        // Before the first client: what clients have set before wins over the file.
+        _ = await store.perform(context.applyStoredConfiguration())
         var channels: [any Channel] = []
         do {
             var endpoints: [Endpoint] = []
@@ -77,6 +81,7 @@ public final class BrokerServer: Sendable {
     /// done after `patience` are closed as they are.
     public func stop(within patience: Duration = .seconds(5)) async {
         for channel in channels { try? await channel.close() }
+        retention.cancel()
         for sweep in sweeps { sweep.cancel() }
         for lane in context.lanes { lane.loop.execute { lane.drain() } }
         let deadline = ContinuousClock.now + patience

@@ -101,7 +101,7 @@ public struct StoreVerifier: ~Copyable {
     // MARK: - One partition
 
     private mutating func checkPartition(_ id: PartitionID, _ partition: StoreImage.LoadedPartition, name: String) throws(StoreError) {
-        var walk = PartitionWalk(name: name, pieces: partition.pieces.filter { !$0.isDirect }, logStart: partition.state.logStartOffset)
+        var walk = PartitionWalk(name: name, pieces: partition.pieces.filter { !$0.isDirect })
         try walkExtents(of: id, &walk)
         while let piece = walk.nextPiece(before: .max) { try checkPiece(piece, &walk) }
         try checkTimes(of: id, walk)
@@ -243,12 +243,9 @@ private struct PartitionWalk {
     var extents: [TimedExtent] = []
     private(set) var problems: [String] = []
 
-    private let logStart: Int64
-
-    init(name: String, pieces: [Piece], logStart: Int64) {
+    init(name: String, pieces: [Piece]) {
         self.name = name
         self.pieces = pieces
-        self.logStart = logStart
     }
 
     mutating func nextPiece(before offset: Int64) -> Piece? {
@@ -270,8 +267,7 @@ private struct PartitionWalk {
         if let expectedBase, header.baseOffset != expectedBase {
             problems.append("\(name): a batch filed under offset \(expectedBase) says \(header.baseOffset)")
         }
-        // Below the log start offset, what was never sealed leaves a gap until the extents before it are swept away.
-        if let end, header.baseOffset != end, header.baseOffset < end || end >= logStart || header.baseOffset > logStart {
+        if let end, header.baseOffset != end {
             problems.append("\(name): after offset \(end - 1) comes \(header.baseOffset)")
         }
         if header.recordCount < 1 || header.lastOffsetDelta != header.recordCount - 1 {

@@ -135,7 +135,7 @@ public enum BrokerKeys {
             "connections.max.idle.ms", .requests, .long(from: 1), default: "600000",
             about: "A connection without a request for this many milliseconds is closed."),
         ConfigurationKey(
-            "fetch.max.bytes", .requests, .int(from: 1024), default: "57671680", .dynamic,
+            "fetch.max.bytes", .requests, .int(from: 1024), default: "57671680",
             about: "The most bytes of records in one fetch answer, whatever the client asks for."),
         ConfigurationKey(
             "max.incremental.fetch.session.cache.slots", .requests, .int(from: 0), default: "1000",

@@ -24,6 +24,28 @@ extension ConfigurationLayers {
         }
     }
 
+    /// What clients have set for all brokers, as Kafka describes the broker without a number.
+    public func describeBrokerDefaults(_ names: [String]? = nil) -> [ConfigurationDescription] {
+        BrokerKeys.all.filter { clusterOverrides[$0.name] != nil && names?.contains($0.name) ?? true }.sorted { $0.name < $1.name }.map {
+            key in
+            let synonyms = synonyms(of: key).filter { $0.source == .dynamicDefaultBroker }
+            return ConfigurationDescription(
+                name: key.name, value: clusterOverrides[key.name], isReadOnly: false, source: .dynamicDefaultBroker,
+                synonyms: synonyms, typeCode: key.type.wireCode, documentation: key.documentation)
+        }
+    }
+
+    /// The broker's one logger, under Kafka's name for the topmost one.
+    public func describeLogger(_ names: [String]? = nil) -> [ConfigurationDescription] {
+        guard names?.contains("root") ?? true else { return [] }
+        let level = (self["lmbroker.log.level"] ?? "info").uppercased()
+        return [
+            ConfigurationDescription(
+                name: "root", value: level == "WARNING" ? "WARN" : level, isReadOnly: true, source: .dynamicBrokerLogger, synonyms: [],
+                typeCode: ConfigurationType.string.wireCode, documentation: "The level of lmbroker.log.level.")
+        ]
+    }
+
     /// The configs of a topic with these overrides, sorted by name; only those in `names` unless it is nil.
     public func describeTopic(overrides: [String: String], _ names: [String]? = nil) -> [ConfigurationDescription] {
         TopicKeys.all.filter { names?.contains($0.name) ?? true }.map { key in

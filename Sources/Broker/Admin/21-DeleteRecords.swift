@@ -1,0 +1,57 @@
+internal import KafkaProtocol
+internal import Store
+
+/// DeleteRecords 0–2 (KIP-107): moves log start offsets forward, −1 to the high watermark. Readers see it when the answer
+/// comes; the extents are freed by and by.
+struct DeleteRecordsHandler: Handler {
+    func handle(_ request: DeleteRecordsRequest, _ call: Call, _ reply: Reply) {
+        var response = DeleteRecordsResponse()
+        var moves: [(topic: Int, partition: Int)] = []
+        var operations: [AdminOperation] = []
+        for asked in request.topics {
+            var answer = DeleteRecordsResponse.Topic()
+            answer.name = asked.name
+            let topic = call.broker.store.topic(named: asked.name)
+            for partition in asked.partitions {
+                var one = DeleteRecordsResponse.Partition()
+                one.partitionIndex = partition.partitionIndex
+                one.lowWatermark = -1
+                do throws(Refusal) {
+                    operations.append(try Self.operation(topic, partition))
+                    moves.append((response.topics.count, answer.partitions.count))
+                } catch {
+                    one.errorCode = error.code
+                }
+                answer.partitions.append(one)
+            }
+            response.topics.append(answer)
+        }
+        let (draft, places) = (response, moves)
+        call.perform(operations) { outcomes in
+            var response = draft
+            for (place, outcome) in zip(places, outcomes) {
+                if case .logStart(let offset) = outcome {
+                    response.topics[place.topic].partitions[place.partition].lowWatermark = offset
+                } else {
+                    response.topics[place.topic].partitions[place.partition].errorCode = outcome.refusal?.code ?? .unknownServerError
+                }
+            }
+            reply.send(response)
+        }
+    }
+
+    private static func operation(_ topic: Topic?, _ asked: DeleteRecordsRequest.Partition) throws(Refusal) -> AdminOperation {
+        guard let topic, topic.partitions.indices.contains(Int(asked.partitionIndex)) else {
+            throw Refusal(.unknownTopicOrPartition, "There is no such partition.")
+        }
+        // Compacted records are taken away by newer ones of their key, not by offset.
+        guard topic.settings.cleanupPolicy != .compact else {
+            throw Refusal(.policyViolation, "The topic's cleanup.policy is compact.")
+        }
+        let partition = topic.partitions[Int(asked.partitionIndex)]
+        guard asked.offset >= -1, asked.offset <= partition.highWatermark else {
+            throw Refusal(.offsetOutOfRange, "The offset is beyond the high watermark.")
+        }
+        return .moveLogStart(partition: partition.id, to: asked.offset)
+    }
+}

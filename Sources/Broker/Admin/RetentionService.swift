@@ -1,0 +1,89 @@
+internal import Glibc
+internal import KafkaProtocol
+internal import Logging
+internal import NIOPosix
+internal import Store
+
+/// Lets go of records past their retention: every `log.retention.check.interval.ms` it moves the log start offset of each
+/// partition whose topic has the cleanup policy delete. The store frees the extents by and by.
+struct RetentionService: Sendable {
+    let broker: BrokerContext
+    /// Milliseconds since 1970.
+    var now: @Sendable () -> Int64 = Self.wallClock
+
+    /// How many partitions are looked at, and how many moves are submitted together: one commit takes them all.
+    private static let stride = 256
+
+    /// Looks again and again until the task is cancelled.
+    func run() async {
+        var last = ContinuousClock.now
+        while !Task.isCancelled {
+            // Short naps, so that an interval that a client has altered counts at once.
+            let due = last + .milliseconds(broker.configuration.current.retentionCheckIntervalMs)
+            let nap = min(due, .now + .seconds(1))
+            do { try await Task.sleep(until: nap) } catch { return }
+            guard ContinuousClock.now >= due else { continue }
+            last = .now
+            await sweep()
+        }
+    }
+
+    /// Looks once at every partition, and returns when what is past its retention is gone for readers.
+    func sweep() async {
+        let partitions = broker.store.topics().flatMap { topic in
+            topic.settings.cleanupPolicy.contains(.delete) ? topic.partitions.map { ($0, topic.settings) } : []
+        }
+        var rest = partitions[...]
+        while !rest.isEmpty, !Task.isCancelled {
+            let slice = Array(rest.prefix(Self.stride))
+            rest = rest.dropFirst(Self.stride)
+            do {
+                let operations = try await broker.readers.runIfActive { try moves(slice) }
+                await perform(operations)
+            } catch {
+                // Tried again at the next look.
+                broker.logger.warning("records past their retention are kept for now: \(error)")
+                return
+            }
+        }
+    }
+
+    /// The moves that are due. On a thread that may wait for the disk.
+    private func moves(_ partitions: [(Partition, TopicSettings)]) throws(StoreError) -> [AdminOperation] {
+        let now = now()
+        return try broker.store.withReader { (reader) throws(StoreError) in
+            var operations: [AdminOperation] = []
+            for (partition, settings) in partitions {
+                let start = partition.logStartOffset
+                guard start < partition.highWatermark else { continue }
+                var end = start
+                if settings.retentionMs >= 0 { end = max(end, try reader.expiredEnd(of: partition, before: now - settings.retentionMs)) }
+                if settings.retentionBytes >= 0, partition.byteCount > settings.retentionBytes {
+                    end = max(end, try reader.oversizeEnd(of: partition, keeping: Int(settings.retentionBytes)))
+                }
+                if end > start { operations.append(.moveLogStart(partition: partition.id, to: end)) }
+            }
+            return operations
+        }
+    }
+
+    private func perform(_ operations: [AdminOperation]) async {
+        let refusals = await withTaskGroup(of: AdminOutcome.self) { group in
+            for operation in operations { group.addTask { await broker.store.perform(operation) } }
+            var refusals: [Refusal] = []
+            // A topic that was deleted meanwhile has nothing to let go of.
+            for await outcome in group {
+                if let refusal = outcome.refusal, refusal.code != .unknownTopicOrPartition { refusals.append(refusal) }
+            }
+            return refusals
+        }
+        guard let first = refusals.first else { return }
+        broker.logger.warning("\(refusals.count) partitions keep records past their retention for now: \(first.message)")
+    }
+
+    private static func wallClock() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+}

@@ -1,0 +1,65 @@
+import Glibc
+import KafkaProtocol
+
+/// One connection that asks and waits, for tests: no pipelining, no reconnecting.
+final class WireClient {
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    private let descriptor: Int32
+    private var correlationID: Int32 = 0
+
+    init(port: Int) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var patience = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let connected = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+        }
+        guard connected == 0 else { throw Failure(description: "cannot connect to port \(port): \(String(cString: strerror(errno)))") }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Sends `request` and returns the answer to it.
+    func ask<R: Request>(_ request: R, version: Int16 = R.versions.upperBound) throws -> R.Response {
+        correlationID += 1
+        let sent = encodeRequest(request, correlationID: correlationID, clientID: "test", version: version)
+        try write(sent.joined(with: [UInt8]().span.bytes))
+        let frame = try readFrame()
+        guard try responseCorrelationID(frame.span.bytes) == correlationID else {
+            throw Failure(description: "an answer to another request")
+        }
+        return try decodeResponse(R.self, version: version, frame.span.bytes)
+    }
+
+    private func write(_ bytes: [UInt8]) throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            guard count > 0 else { throw Failure(description: "cannot write") }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    private func readFrame() throws -> [UInt8] {
+        let size = try read(4).reduce(0) { $0 << 8 | Int($1) }
+        return try read(size)
+    }
+
+    private func read(_ count: Int) throws -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var filled = 0
+        while filled < count {
+            let got = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress! + filled, count - filled, 0) }
+            guard got > 0 else { throw Failure(description: got == 0 ? "the broker closed the connection" : "no answer in time") }
+            filled += got
+        }
+        return bytes
+    }
+}
