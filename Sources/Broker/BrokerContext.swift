@@ -9,6 +9,8 @@ final class BrokerContext: Sendable {
     let store: Store
     let configuration: LiveConfiguration
     let logger: Logger
+    /// What clients know this broker by.
+    let nodeID: Int32
     /// For lines that clients can cause.
     let log: RateLimitedLog
     let registry: HandlerRegistry
@@ -40,6 +42,7 @@ final class BrokerContext: Sendable {
         self.store = store
         self.configuration = configuration
         self.logger = logger
+        nodeID = current.nodeID
         self.lanes = lanes
         self.readers = readers
         log = RateLimitedLog(logger)

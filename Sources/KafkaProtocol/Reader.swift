@@ -1,6 +1,6 @@
 /// Why a frame cannot be read.
 public enum WireError: Error, Equatable {
-    /// The frame ends before its message does, or its counts and lengths lie.
+    /// The frame ends before its message does, its counts and lengths lie, or its arrays are beyond `Reader.elementBytesMax`.
     case truncated
     /// The request is in a version that this code does not speak.
     case unsupportedVersion
@@ -13,8 +13,14 @@ public struct Reader: WireFormat, ~Copyable, ~Escapable {
     public private(set) var position: Int
     private var poisoned = false
     private var tagsLeft: UInt32?
+    /// Bytes of memory that the elements of arrays may still take. The smallest element takes 16 times its length on
+    /// the wire, so that a frame of nothing but empty strings would cost gigabytes.
+    private var elementBytesLeft = Self.elementBytesMax
     public let version: Int16
     public let flexible: Bool
+
+    /// How much memory the array elements of one message may take, in bytes: some 500,000 partitions of metadata.
+    public static var elementBytesMax: Int { 64 << 20 }
 
     @_lifetime(copy span)
     public init(_ span: RawSpan, at position: Int = 0, version: Int16, flexible: Bool) {
@@ -147,10 +153,11 @@ public struct Reader: WireFormat, ~Copyable, ~Escapable {
     private mutating func elements<E: Fields>(_ count: Int) -> [E] {
         guard count > 0 else { return [] }
         // No Kafka element is smaller than a byte, so a count beyond what is left is a lie.
-        guard count <= remaining else {
+        guard count <= remaining, count &* MemoryLayout<E>.stride <= elementBytesLeft else {
             poison()
             return []
         }
+        elementBytesLeft -= count &* MemoryLayout<E>.stride
         var elements: [E] = []
         // A lie that is believable costs no memory up front: growth follows the bytes that are really there.
         elements.reserveCapacity(min(count, 1024, remaining / MemoryLayout<E>.stride + 8))

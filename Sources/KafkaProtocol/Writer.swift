@@ -23,30 +23,29 @@ public struct Encoded: Sendable {
 
 /// Copies fields out of a message.
 public struct Writer: WireFormat, ~Copyable {
-    private var out: [UInt8] = []
+    private var out: ByteSink
     private var insertions: [(at: Int, slice: FrameSlice)] = []
     /// Tagged fields of the structure being written, held back until `tags()` knows their number.
     private var pending = (count: UInt32(0), bytes: [UInt8]())
     public let version: Int16
     public let flexible: Bool
 
+    /// `capacity` is a guess at the message's length in bytes; a good one saves copying.
     public init(version: Int16, flexible: Bool, capacity: Int = 256) {
         self.version = version
         self.flexible = flexible
-        out.reserveCapacity(capacity)
+        out = ByteSink(capacity: capacity)
     }
 
-    mutating func put<T: FixedWidthInteger>(_ value: T) {
-        unsafe withUnsafeBytes(of: value.bigEndian) { unsafe out.append(contentsOf: $0) }
-    }
+    mutating func put<T: FixedWidthInteger & BitwiseCopyable>(_ value: T) { out.put(value) }
 
     mutating func unsignedVarint(_ value: UInt32) {
         var value = value
         while value >= 0x80 {
-            out.append(UInt8(truncatingIfNeeded: value) | 0x80)
+            out.put(UInt8(truncatingIfNeeded: value) | 0x80)
             value >>= 7
         }
-        out.append(UInt8(value))
+        out.put(UInt8(truncatingIfNeeded: value))
     }
 
     private mutating func shortLength(_ length: Int) {
@@ -57,7 +56,7 @@ public struct Writer: WireFormat, ~Copyable {
         if flexible { unsignedVarint(UInt32(length &+ 1)) } else { put(Int32(length)) }
     }
 
-    public mutating func bool(_ value: inout Bool) { out.append(value ? 1 : 0) }
+    public mutating func bool(_ value: inout Bool) { put(UInt8(value ? 1 : 0)) }
     public mutating func int8(_ value: inout Int8) { put(value) }
     public mutating func int16(_ value: inout Int16) { put(value) }
     public mutating func uint16(_ value: inout UInt16) { put(value) }
@@ -84,10 +83,10 @@ public struct Writer: WireFormat, ~Copyable {
             var end = Int(Int16.max)
             while end > 0, octets[end] & 0xc0 == 0x80 { end -= 1 }
             shortLength(end)
-            return out.append(contentsOf: octets[..<end])
+            return out.append(octets[..<end])
         }
         shortLength(length)
-        out.append(contentsOf: value.utf8)
+        out.append(value)
     }
 
     @inline(never)
@@ -100,14 +99,14 @@ public struct Writer: WireFormat, ~Copyable {
     @inline(never)
     public mutating func bytes(_ value: inout [UInt8]) {
         length(value.count)
-        out.append(contentsOf: value)
+        out.append(value[...])
     }
 
     @inline(never)
     public mutating func bytes(_ value: inout [UInt8]?) {
         guard let value else { return length(-1) }
         length(value.count)
-        out.append(contentsOf: value)
+        out.append(value[...])
     }
 
     public mutating func error(_ value: inout ErrorCode) { put(value.rawValue) }
@@ -129,35 +128,36 @@ public struct Writer: WireFormat, ~Copyable {
 
     public mutating func tagged<M: Fields & Equatable>(_ tag: UInt32, _ value: inout M, default: M) {
         guard flexible, value != `default` else { return }
-        let outer = (out, pending)
-        out = []
+        // Written where it does not belong, then moved behind its tag and length, which is known only now.
+        let start = out.count
+        let outer = pending
         pending = (0, [])
         value.fields(&self)
-        let field = out
-        (out, pending) = outer
-        swap(&out, &pending.bytes)
+        let field = out.removeTail(from: start)
+        pending = outer
         unsignedVarint(tag)
         unsignedVarint(UInt32(field.count))
-        out += field
-        swap(&out, &pending.bytes)
+        pending.bytes += out.removeTail(from: start)
+        pending.bytes += field
         pending.count += 1
     }
 
     @inline(never)
     public mutating func tags() {
         guard flexible else { return }
+        guard pending.count > 0 else { return put(UInt8(0)) }
         unsignedVarint(pending.count)
-        out += pending.bytes
+        out.append(pending.bytes[...])
         pending = (0, [])
     }
 
     /// For a message whose first four bytes were left for its size: the bytes that follow them, insertions included.
     consuming func finishSized() -> Encoded {
-        var encoded = Encoded(bytes: out, insertions: insertions)
+        var encoded = Encoded(bytes: out.bytes(from: 0), insertions: insertions)
         let size = UInt32(encoded.byteCount - 4)
         for index in 0..<4 { encoded.bytes[index] = UInt8(truncatingIfNeeded: size >> (24 - 8 * UInt32(index))) }
         return encoded
     }
 
-    public consuming func finish() -> Encoded { Encoded(bytes: out, insertions: insertions) }
+    public consuming func finish() -> Encoded { Encoded(bytes: out.bytes(from: 0), insertions: insertions) }
 }

@@ -144,6 +144,13 @@ struct PartitionState {
     /// How many of the tail's first pieces were sealed.
     var sealedPieceCount = 0
 
+    /// A piece leaves the front of the tail without being sealed: an extent that is in line, or below the log start.
+    /// The running maximum must not forget it, or `times` would fall out of order.
+    mutating func passed(_ piece: Piece) {
+        sealedMaxTimestamp = max(sealedMaxTimestamp, piece.maxTimestamp)
+        if !piece.isDirect { unsealedByteCount -= Int(piece.byteCount) }
+    }
+
     mutating func remember(_ batch: AppendedBatch, at timeMs: Int64) {
         nextOffset = batch.lastOffset + 1
         maxTimestamp = max(maxTimestamp, batch.maxTimestamp)

@@ -243,8 +243,7 @@ extension StoreImage.LoadedPartition {
     mutating func dropDeletedPieces() {
         if state.isDeleted { state.logStartOffset = state.nextOffset }
         while let first = pieces.first, first.isDirect || first.lastOffset < state.logStartOffset {
-            if first.isDirect { state.sealedMaxTimestamp = max(state.sealedMaxTimestamp, first.maxTimestamp) }
-            else { state.unsealedByteCount -= Int(first.byteCount) }
+            state.passed(first)
             pieces.removeFirst()
         }
     }

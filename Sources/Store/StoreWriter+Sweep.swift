@@ -53,13 +53,7 @@ extension StoreWriter {
         let (pieces, skipped) = nextRun(of: partition)
         // Extents that stood above unsealed batches are now in line.
         partition.state.sealedPieceCount += skipped.count
-        for piece in skipped {
-            if piece.isDirect {
-                partition.state.sealedMaxTimestamp = max(partition.state.sealedMaxTimestamp, piece.maxTimestamp)
-            } else {
-                partition.state.unsealedByteCount -= Int(piece.byteCount)
-            }
-        }
+        for piece in skipped { partition.state.passed(piece) }
         if !skipped.isEmpty { touch(partition, &draft) }
         guard let first = pieces.first else { return 0 }
         touch(partition, &draft)
@@ -166,13 +160,14 @@ extension StoreWriter {
         }
     }
 
-    /// The first batch that stands in the journal, published or of this commit, and the greatest timestamp of the extents
-    /// that come before it but are not accounted as sealed yet.
+    /// The first batch that stands in the journal, published or of this commit, and the greatest timestamp of what comes
+    /// before it and is not accounted as sealed yet.
     private func firstUnsealed(_ partition: Partition) -> (piece: Piece?, maxTimestamp: Int64) {
         var maxTimestamp: Int64 = -1
         func isFirst(_ piece: Piece) -> Bool {
-            if piece.isDirect { maxTimestamp = max(maxTimestamp, piece.maxTimestamp) }
-            return !piece.isDirect && piece.lastOffset >= partition.state.logStartOffset
+            if !piece.isDirect, piece.lastOffset >= partition.state.logStartOffset { return true }
+            maxTimestamp = max(maxTimestamp, piece.maxTimestamp)
+            return false
         }
         let published = partition.tail.withLock { tail in
             tail.pieces.dropFirst(partition.state.sealedPieceCount).first(where: isFirst)
@@ -269,8 +264,7 @@ extension StoreWriter {
         of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction
     ) throws(LMDBError) -> Bool {
         guard let extent = try firstExtent(of: partition, &transaction) else { return false }
-        let end = extent.end ?? firstUnsealed(partition).piece?.baseOffset ?? partition.state.nextOffset
-        guard partition.state.isDeleted || end <= partition.state.logStartOffset else { return false }
+        guard partition.state.isDeleted || isBelowLogStart(extent, of: partition) else { return false }
         for part in 0..<extent.partCount {
             try transaction.delete(LogKey(partition.id, extent.baseOffset, part: UInt32(part)), in: databases.log)
         }
@@ -280,6 +274,13 @@ extension StoreWriter {
         draft.deletedExtentCount += 1
         draft.isDirty = true
         return true
+    }
+
+    private func isBelowLogStart(_ extent: FirstExtent, of partition: Partition) -> Bool {
+        let unsealed = firstUnsealed(partition).piece?.baseOffset ?? partition.state.nextOffset
+        // Where batches of the journal still come before the extent, so does the log start.
+        guard unsealed > extent.baseOffset else { return false }
+        return min(extent.end ?? .max, unsealed) <= partition.state.logStartOffset
     }
 
     private struct FirstExtent {

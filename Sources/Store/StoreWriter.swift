@@ -201,8 +201,7 @@ extension Partition {
             tail.logByteCount = state.logByteCount
             tail.isDeleted = state.isDeleted
             while let first = tail.pieces.first, first.isDirect || first.lastOffset < tail.logStartOffset || tail.isDeleted {
-                if first.isDirect { state.sealedMaxTimestamp = max(state.sealedMaxTimestamp, first.maxTimestamp) }
-                else { state.unsealedByteCount -= Int(first.byteCount) }
+                state.passed(first)
                 tail.pieces.removeFirst()
             }
             return before != (tail.logStartOffset, tail.highWatermark, tail.isDeleted)

@@ -108,6 +108,21 @@ import Testing
         #expect(throws: WireError.truncated) { try openRequest(ProduceRequest.self, frame) }
     }
 
+    @Test func aFrameFullOfEmptyStringsIsRefusedBeyondALimit() throws {
+        func frame(keys: Int) -> Frame {
+            // FindCoordinator 4; the count is a compact one of four bytes.
+            let count = UInt32(keys + 1)
+            var bytes: [UInt8] = [0, 10, 0, 4, 0, 0, 0, 1, 0xff, 0xff, 0, 0]
+            for shift in [0, 7, 14] as [UInt32] { bytes.append(UInt8(count >> shift & 0x7f) | 0x80) }
+            bytes.append(UInt8(count >> 21))
+            bytes += [UInt8](repeating: 1, count: keys)
+            return Frame(bytes + [0])
+        }
+        let most = Reader.elementBytesMax / MemoryLayout<String>.stride
+        #expect(try openRequest(FindCoordinatorRequest.self, frame(keys: most / 32)).1.coordinatorKeys.count == most / 32)
+        #expect(throws: WireError.truncated) { try openRequest(FindCoordinatorRequest.self, frame(keys: most + 1)) }
+    }
+
     @Test func anUnknownKeyOrVersionStillHasAHeader() throws {
         let unknown = Frame([3, 231, 0, 9, 0, 0, 0, 42, 0, 2, 0x61, 0x62, 0xde, 0xad])
         let header = try RequestHeader(unknown.span)

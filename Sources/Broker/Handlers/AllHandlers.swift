@@ -4,5 +4,11 @@ let allHandlers: [any Handler] = dataHandlers + adminHandlers
 /// Records and offsets.
 private let dataHandlers: [any Handler] = [
     ApiVersionsHandler(),
+    DescribeProducersHandler(),
     FetchHandler(),
+    FindCoordinatorHandler(),
+    InitProducerIdHandler(),
+    ListOffsetsHandler(),
+    OffsetForLeaderEpochHandler(),
+    ProduceHandler(),
 ]

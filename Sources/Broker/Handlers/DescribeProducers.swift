@@ -1,0 +1,75 @@
+internal import KafkaProtocol
+internal import Store
+
+/// DescribeProducers, version 0: the idempotent producers that partitions remember (KIP-664).
+struct DescribeProducersHandler: Handler {
+    func handle(_ request: DescribeProducersRequest, _ call: Call, _ reply: Reply) {
+        var places: [(partition: PartitionID, topic: Int, index: Int)] = []
+        var response = DescribeProducersResponse()
+        for (topicPlace, asked) in request.topics.enumerated() {
+            let topic = call.broker.store.topic(named: asked.name)
+            var answer = DescribeProducersResponse.Topic()
+            answer.name = asked.name
+            for (place, index) in asked.partitionIndexes.enumerated() {
+                var partition = DescribeProducersResponse.Partition()
+                partition.partitionIndex = index
+                do throws(ProtocolError) {
+                    places.append((try ProtocolError.partition(index, of: topic).id, topicPlace, place))
+                } catch {
+                    partition.errorCode = error.errorCode
+                }
+                answer.partitions.append(partition)
+            }
+            response.topics.append(answer)
+        }
+        let gathering = Gathering(response, count: places.count) { reply.send($0) }
+        for place in places {
+            call.lane.submit(
+                .admin(.describeProducers(partition: place.partition), lane: call.lane) { outcome in
+                    gathering.add { Self.set(&$0.topics[place.topic].partitions[place.index], outcome) }
+                })
+        }
+    }
+
+    private static func set(_ partition: inout DescribeProducersResponse.Partition, _ outcome: AdminOutcome) {
+        switch outcome {
+        case .producers(let producers):
+            partition.activeProducers = producers.map { one in
+                var producer = DescribeProducersResponse.Producer()
+                producer.producerID = one.producerID
+                producer.producerEpoch = one.producerEpoch
+                producer.lastSequence = one.lastSequence
+                producer.lastTimestamp = one.lastTimestamp
+                producer.coordinatorEpoch = one.coordinatorEpoch
+                producer.currentTxnStartOffset = one.currentTransactionStartOffset
+                return producer
+            }
+        case .failure(let errorCode, let message):
+            partition.errorCode = errorCode
+            partition.errorMessage = message
+        default: partition.errorCode = .unknownServerError
+        }
+    }
+}
+
+/// A response that several answers of the store complete, in any order. All of it happens on one event loop.
+final class Gathering<Response: Sendable>: @unchecked Sendable {
+    // Unchecked: made by a handler and completed by its lane, both on the connection's loop.
+    private var response: Response
+    private var left: Int
+    private let finish: (Response) -> Void
+
+    /// `finish` is called when `count` parts are added; at once if that is none.
+    init(_ response: Response, count: Int, _ finish: @escaping (Response) -> Void) {
+        self.response = response
+        left = count
+        self.finish = finish
+        if count == 0 { finish(response) }
+    }
+
+    func add(_ part: (inout Response) -> Void) {
+        part(&response)
+        left -= 1
+        if left == 0 { finish(response) }
+    }
+}
