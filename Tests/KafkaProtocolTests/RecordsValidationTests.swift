@@ -192,3 +192,73 @@ private let now: Int64 = 1_700_000_000_010
         }
     }
 }
+
+@Suite struct RecordsWalkTests {
+    private func check(_ bytes: [UInt8], _ change: (inout ValidationRules) -> Void = { _ in }) throws(RecordError) -> RecordBatchHeader {
+        var rules = ValidationRules(maxBytes: .max, now: 0)
+        rules.timestampAfterMax = .max
+        change(&rules)
+        return try bytes.span.bytes.withUnsafeBytes { (raw: UnsafeRawBufferPointer) throws(RecordError) in
+            try ProducedBatch.validate(raw, rules: rules)
+        }
+    }
+
+    /// Records whose numbers take one, two and three bytes, among them the last ones of the batch, where no room is left to look ahead.
+    private func batch(_ count: Int, value: Int = 0, timeStep: Int64 = 1) throws -> [UInt8] {
+        var builder = RecordBatchBuilder()
+        let value = [UInt8](repeating: 1, count: value)
+        for index in 0..<count { builder.append(key: index % 3 == 0 ? nil : [1], value: value, timestamp: Int64(index) * timeStep) }
+        return try builder.finish()
+    }
+
+    @Test(arguments: [1, 2, 63, 64, 65, 8191, 8192, 8193, 20_000]) func batchesOfAnyNumberPass(count: Int) throws {
+        for step: Int64 in [0, 1, -1, 1000, 1 << 40] {
+            let header = try check(batch(count, timeStep: step))
+            #expect(header.recordCount == count && header.maxTimestamp == max(0, Int64(count - 1) * step))
+        }
+    }
+
+    @Test func valuesOfAnyLengthPass() throws {
+        for length in Array(0...300) + Array(8150...8210) { #expect(try check(batch(3, value: length)).recordCount == 3) }
+    }
+
+    @Test func aRecordOutOfOrderIsNamed() throws {
+        // Each record takes 8 bytes (no key) or 9 (with one); the offset is the fourth.
+        var bytes = try batch(50)
+        var position = RecordBatchHeader.headerByteCount
+        for index in 0..<50 {
+            bytes[position + 3] ^= 2
+            #expect(throws: RecordError.malformed(record: index)) { try check(bytes.signed()) }
+            bytes[position + 3] ^= 2
+            position += Int(bytes[position] / 2) + 1
+        }
+        #expect(position == bytes.count)
+    }
+
+    @Test func aRecordWithoutATimePassesAnyBounds() throws {
+        var builder = RecordBatchBuilder()
+        for time: Int64 in [-1, 1000, -1] { builder.append(key: nil, value: nil, timestamp: time) }
+        let bytes = try builder.finish()
+        #expect(try check(bytes) { ($0.now, $0.timestampBeforeMax, $0.timestampAfterMax) = (1000, 1, 1) }.maxTimestamp == 1000)
+        #expect(throws: RecordError.rejected([.init(index: 1, reason: .timestamp)])) {
+            try check(bytes) { ($0.now, $0.timestampBeforeMax, $0.timestampAfterMax) = (2000, 1, 1) }
+        }
+    }
+
+    @Test func anErrorNamesNoMoreRecordsThanTheLimit() throws {
+        let bytes = try batch(1000)
+        let named = (0..<Int32(ProducedBatch.rejectedRecordLimit)).map { RejectedRecord(index: $0 * 3, reason: .noKey) }
+        #expect(throws: RecordError.rejected(named)) { try check(bytes) { $0.requireKeys = true } }
+    }
+
+    @Test func lengthsBelowMinusOneAreLies() throws {
+        var builder = RecordBatchBuilder()
+        builder.append(key: nil, value: nil, timestamp: 0)
+        let bytes = try builder.finish()
+        #expect(try check(bytes).recordCount == 1)
+        // Key and value lengths of −2, and a header count of −1.
+        for (position, value) in [(65, 3), (66, 3), (67, 1)] as [(Int, UInt8)] {
+            #expect(throws: RecordError.malformed(record: 0)) { try check(bytes.signed(value, at: position)) }
+        }
+    }
+}

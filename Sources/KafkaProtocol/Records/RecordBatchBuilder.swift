@@ -24,6 +24,7 @@ public struct RecordBatchBuilder: ~Copyable {
     private static let greatestRecordOverhead = 5 * 5 + 10 + 1
 
     /// Appends a record. Nil is null, and `timestamp` counts milliseconds since 1970.
+    @_disfavoredOverload  // `append(key: nil, value: nil, …)` would be ambiguous.
     public mutating func append(
         key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, headers: [RecordHeader] = [], timestamp: Int64
     ) {
