@@ -115,6 +115,18 @@ public final class Store: Sendable {
         try HotCopy(environment, to: target, compacting: compacting).run(progress)
     }
 
+    /// The same by another process than the one that serves `directory`.
+    public static func backup(
+        of directory: String, to target: String, compacting: Bool = false,
+        progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void = { _, _ in }
+    ) throws(StoreError) {
+        let options = Environment.Options(
+            mapByteCount: StoreOptions().mapByteCount, readersMax: StoreOptions().readersMax, readOnly: true)
+        let environment = try StoreOpening.openEnvironment(directory, options)
+        try StoreOpening.check(environment, directory)
+        try HotCopy(environment, to: target, compacting: compacting).run(progress)
+    }
+
     /// Commits what was submitted, seals everything, and gives the directory free. Blocks until it is on disk.
     public func close() {
         let wasOpen = isClosed.withLock { isClosed in

@@ -154,6 +154,9 @@ public enum BrokerKeys {
         ConfigurationKey(
             "lmbroker.journal.max.bytes", .store, .long(from: 1 << 20), default: "209715200",
             about: "The most bytes of journal that a start has to look through; past it, sealing comes first."),
+        ConfigurationKey(
+            "lmbroker.backup.dir", .store, .string,
+            about: "Where SIGUSR1 makes the broker put a hot copy of its store, in a directory named for the time (UTC)."),
     ]
 
     private static let logging: [ConfigurationKey] = [

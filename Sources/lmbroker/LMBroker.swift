@@ -1,0 +1,24 @@
+import ArgumentParser
+
+/// The command. Each subcommand is a file of its own.
+@main
+struct LMBroker: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lmbroker",
+        abstract: "An event-streaming broker that speaks Kafka's protocol and keeps everything in LMDB.",
+        discussion: """
+            A first round, with a broker running on this machine:
+
+              lmbroker topic create greetings --partitions 4
+              echo hello | lmbroker produce greetings
+              lmbroker consume greetings --until-end
+
+            The client commands work with any Kafka-compatible broker: say which with --broker.
+
+            Exit status: 0 done; 1 refused or not all done, with a sentence on standard error; \
+            64 the command line makes no sense; 69 no broker can be reached; 130 interrupted.
+            """,
+        subcommands: [ServeCommand.self, BackupCommand.self, VerifyCommand.self],
+        defaultSubcommand: ServeCommand.self
+    )
+}
