@@ -1,0 +1,76 @@
+# lmbroker. `make help` lists the targets.
+
+# Debian packages, named here and nowhere else.
+BUILD_PACKAGES := liblmdb-dev libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libisal-dev pkg-config
+TEST_PACKAGES  := kcat lmdb-utils gcc libc6-dev e2fsprogs python3-venv
+BENCH_PACKAGES := librdkafka-dev lmdb-utils gcc libc6-dev
+
+SWIFT  ?= swift
+BROKER := .build/release/lmbroker
+PYTEST := .venv/bin/python -m pytest -c Tests/pytest.ini
+# The conformance suites drive this binary.
+export LMBROKER := $(CURDIR)/$(BROKER)
+
+.DEFAULT_GOAL := build
+.PHONY: help build run test test-unit test-outside soak recovery bench format format-check clean install-build install-test install-bench
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: install-build ## Build the release binary, .build/release/lmbroker
+	$(SWIFT) build -c release --product lmbroker
+
+run: build ## Build what is missing and start the broker on 127.0.0.1:9092 with data in ./data
+	$(BROKER) serve --data ./data
+
+test: build install-test .venv/installed ## Build and run every test
+	$(SWIFT) test
+	$(PYTEST) Tests
+
+test-unit: install-build ## The Swift tests alone
+	$(SWIFT) test
+
+test-outside: build install-test .venv/installed ## Foreign clients, crashes and faults alone
+	$(PYTEST) Tests
+
+soak: build install-test .venv/installed ## Ten minutes of steady load with retention (slow)
+	$(PYTEST) --slow -s Tests/Crash -k ten_minutes
+
+recovery: build install-test .venv/installed ## 5 GB, kill -9, time to the first produce (slow)
+	$(PYTEST) --slow -s Tests/Crash -k recovery
+
+bench: build install-bench ## Throughput, latency, CPU, memory and start time beside raw LMDB (slow)
+	bench/run
+
+format: ## Format the Swift sources in place
+	$(SWIFT) format -i -r -p Sources Tests Package.swift
+
+format-check: ## Fail where the sources are not formatted
+	$(SWIFT) format lint -s -r -p Sources Tests Package.swift
+
+clean: ## Remove everything that was built
+	rm -rf .build .venv
+
+# apt is asked only for what dpkg does not have, and only through sudo where that is needed.
+define install
+	@missing=; for package in $(1); do \
+	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ]; then \
+	    echo "installing$$missing"; \
+	    if [ "$$(id -u)" = 0 ]; then as=; else as=sudo; fi; \
+	    $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq $$missing; fi
+endef
+
+install-build:
+	$(call install,$(BUILD_PACKAGES))
+
+install-test:
+	$(call install,$(TEST_PACKAGES))
+
+install-bench:
+	$(call install,$(BENCH_PACKAGES))
+
+.venv/installed: Tests/Conformance/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/pip install -q --disable-pip-version-check -r $<
+	touch $@
