@@ -107,7 +107,9 @@ struct ProduceIntake {
                 let from = slice.offset + RecordBatchHeader.headerByteCount
                 let packed = UnsafeRawBufferPointer(rebasing: bytes[from..<(slice.offset + slice.length)])
                 let plain = try (header.codec ?? .none).decompress(packed, limit: limit)
-                return try plain.span.bytes.withUnsafeBytes { (raw) throws(CompressionError) -> [UInt8] in try codec.compress(raw) }
+                return try plain.span.bytes.withUnsafeBytes { (raw) throws(CompressionError) -> [UInt8] in
+                    try codec.compress(raw, level: settings.level(of: codec))
+                }
             }
         } catch {
             throw ProduceRefusal(RecordError.compression(error))
@@ -131,6 +133,16 @@ struct ProduceIntake {
 }
 
 extension TopicSettings {
+    /// How hard `codec` tries (KIP-390); nil for its own choice.
+    func level(of codec: CompressionCodec) -> Int? {
+        switch codec {
+        case .gzip: gzipLevel
+        case .lz4: lz4Level
+        case .zstd: zstdLevel
+        default: nil
+        }
+    }
+
     /// The codec that batches are kept in; nil where they stay as they came.
     var keptCodec: CompressionCodec? {
         switch compressionType {

@@ -26,6 +26,12 @@ public struct TopicSettings: Sendable, Equatable {
     public var timestampAfterMaxMs: Int64 = 3_600_000
     /// `compression.type`: `producer` (batches stay as they came), `none` for `uncompressed`, or a codec's name.
     public var compressionType = "producer"
+    /// `compression.gzip.level`; nil: the codec's own.
+    public var gzipLevel: Int?
+    /// `compression.lz4.level`; nil: the fast compressor, which Kafka calls 9.
+    public var lz4Level: Int?
+    /// `compression.zstd.level`.
+    public var zstdLevel = 3
     /// `retention.ms`; −1: no limit.
     public var retentionMs: Int64 = 604_800_000
     /// `retention.bytes` of each partition; −1: no limit.
@@ -57,6 +63,13 @@ public struct TopicSettings: Sendable, Equatable {
         case "message.timestamp.before.max.ms": timestampBeforeMaxMs = try Self.integer(name, value)
         case "message.timestamp.after.max.ms": timestampAfterMaxMs = try Self.integer(name, value)
         case "compression.type": compressionType = value == "uncompressed" ? "none" : value
+        case "compression.gzip.level":
+            let level: Int = try Self.integer(name, value)
+            gzipLevel = level == -1 ? nil : level
+        case "compression.lz4.level":
+            let level: Int = try Self.integer(name, value)
+            lz4Level = level == 9 ? nil : level
+        case "compression.zstd.level": zstdLevel = try Self.integer(name, value)
         case "retention.ms": retentionMs = try Self.integer(name, value)
         case "retention.bytes": retentionBytes = try Self.integer(name, value)
         case "cleanup.policy": cleanupPolicy = try Self.policy(name, value)

@@ -37,7 +37,8 @@ struct ServeCommand: AsyncParsableCommand {
 
     mutating func run() async throws {
         let configuration = try read()
-        bootstrapLogging(level: configuration.logLevel)
+        let live = LiveConfiguration(configuration)
+        bootstrapLogging(live)
         let logger = Logger(label: "lmbroker")
         for warning in configuration.layers.warnings { logger.warning("\(warning)") }
         raiseFileLimit(logger)
@@ -50,9 +51,6 @@ struct ServeCommand: AsyncParsableCommand {
             logger.critical("\(error)")
             throw ExitCode(1)
         }
-        let live = LiveConfiguration(configuration)
-        for complaint in live.apply(dynamic: store.brokerConfigs()) { logger.warning("\(complaint)") }
-        await store.setTopicDefaults(live.current.topicDefaults)
         logger.info("store in \(configuration.dataDirectory), cluster \(store.clusterID), \(store.topics().count) topics")
         let server: BrokerServer
         do {
@@ -133,13 +131,8 @@ struct ServeCommand: AsyncParsableCommand {
         }
     }
 
-    private func bootstrapLogging(level: String) {
-        let level = Logger.Level(rawValue: level) ?? .info
-        LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = level
-            return handler
-        }
+    private func bootstrapLogging(_ configuration: LiveConfiguration) {
+        LoggingSystem.bootstrap { ThresholdLogHandler(StreamLogHandler.standardError(label: $0), configuration) }
     }
 
     /// A connection is a file: takes as many as the system allows.

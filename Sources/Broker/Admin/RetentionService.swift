@@ -1,4 +1,3 @@
-internal import Glibc
 internal import KafkaProtocol
 internal import Logging
 internal import NIOPosix
@@ -9,7 +8,7 @@ internal import Store
 struct RetentionService: Sendable {
     let broker: BrokerContext
     /// Milliseconds since 1970.
-    var now: @Sendable () -> Int64 = Self.wallClock
+    var now: @Sendable () -> Int64 = { WallClock.nowMs }
 
     /// How many partitions are looked at, and how many moves are submitted together: one commit takes them all.
     private static let stride = 256
@@ -79,11 +78,5 @@ struct RetentionService: Sendable {
         }
         guard let first = refusals.first else { return }
         broker.logger.warning("\(refusals.count) partitions keep records past their retention for now: \(first.message)")
-    }
-
-    private static func wallClock() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
 }

@@ -73,6 +73,15 @@ public enum BrokerKeys {
             "compression.type", .records, .oneOf(TopicKeys.compressionTypes), default: "producer", .dynamic, topic: "compression.type",
             about: "The codec batches are kept in: producer leaves them as they came; any other recompresses what came in another codec."),
         ConfigurationKey(
+            "compression.gzip.level", .records, .int(-1...9), default: "-1", .dynamic, topic: "compression.gzip.level",
+            about: "How hard gzip tries where batches are recompressed to it; -1 is the codec's own choice."),
+        ConfigurationKey(
+            "compression.lz4.level", .records, .int(1...17), default: "9", .dynamic, topic: "compression.lz4.level",
+            about: "How hard lz4 tries where batches are recompressed to it; 9 is the fast compressor."),
+        ConfigurationKey(
+            "compression.zstd.level", .records, .int(-131_072...22), default: "3", .dynamic, topic: "compression.zstd.level",
+            about: "How hard zstd tries where batches are recompressed to it."),
+        ConfigurationKey(
             "log.message.timestamp.type", .records, .oneOf(TopicKeys.timestampTypes), default: "CreateTime", .dynamic,
             topic: "message.timestamp.type",
             about: "Whether a record's timestamp is the producer's (CreateTime) or the time of the append (LogAppendTime)."),

@@ -55,8 +55,6 @@ enum IgnoredKeys {
             reason: "The event loops size these themselves.",
             names: ["queued.max.requests", "request.timeout.ms"], prefixes: ["socket."]),
         Family(
-            reason: "Recompression uses the codec's own default level.", prefixes: ["compression."]),
-        Family(
             reason: "The record format is version 2, for every client.",
             names: ["log.message.format.version", "log.message.downconversion.enable", "log.message.timestamp.difference.max.ms"]),
     ]

@@ -1,12 +1,19 @@
+public import Logging
 internal import Synchronization
 
 /// The configuration in force. It changes when a client alters a dynamic value; who acts on one reads `current` when it needs it.
 public final class LiveConfiguration: Sendable {
     private let configuration: Mutex<BrokerConfiguration>
+    /// Index into `Logger.Level.allCases`.
+    private let threshold: Atomic<Int>
 
     public init(_ configuration: BrokerConfiguration) {
+        threshold = Atomic(Self.index(of: configuration.logLevel))
         self.configuration = Mutex(configuration)
     }
+
+    /// `lmbroker.log.level`, for those who look at it with every line.
+    public var logLevel: Logger.Level { Logger.Level.allCases[threshold.load(ordering: .relaxed)] }
 
     public var current: BrokerConfiguration { configuration.withLock { $0 } }
 
@@ -32,7 +39,12 @@ public final class LiveConfiguration: Sendable {
             } catch {
                 complaints.append("The stored broker configs are ignored: \(error.message)")
             }
+            threshold.store(Self.index(of: configuration.logLevel), ordering: .relaxed)
             return complaints
         }
+    }
+
+    private static func index(of level: String) -> Int {
+        Logger.Level.allCases.firstIndex { $0.rawValue == level } ?? Logger.Level.allCases.firstIndex(of: .info) ?? 0
     }
 }

@@ -61,7 +61,6 @@ public enum TopicKeys {
     private static let noCompaction = TopicKey.Effect.without(reason: "compaction is not built yet")
     private static let noTiers = TopicKey.Effect.without(reason: "there is no tiered storage")
     private static let oneReplica = TopicKey.Effect.without(reason: "a single broker replicates nothing")
-    private static let fixedLevel = TopicKey.Effect.without(reason: "recompression uses the codec's own default level")
 
     private static let segments: [TopicKey] = [
         TopicKey(
@@ -100,15 +99,6 @@ public enum TopicKeys {
         TopicKey(
             "max.compaction.lag.ms", .long(from: 1), default: String(Int64.max), broker: "log.cleaner.max.compaction.lag.ms", noCompaction,
             "The time a record stays uncompacted at most."),
-        TopicKey(
-            "compression.gzip.level", .int(-1...9), default: "-1", broker: "compression.gzip.level", fixedLevel,
-            "The level of gzip recompression."),
-        TopicKey(
-            "compression.lz4.level", .int(1...17), default: "9", broker: "compression.lz4.level", fixedLevel,
-            "The level of lz4 recompression."),
-        TopicKey(
-            "compression.zstd.level", .int(-131_072...22), default: "3", broker: "compression.zstd.level", fixedLevel,
-            "The level of zstd recompression."),
     ]
 
     private static let elsewhere: [TopicKey] = [

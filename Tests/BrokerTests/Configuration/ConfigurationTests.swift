@@ -1,3 +1,4 @@
+import Logging
 import Store
 import Testing
 
@@ -131,6 +132,16 @@ import Testing
         #expect(complaints.count == 2)
         live.apply(dynamic: [:])
         #expect(live.current.partitionCount == 2)
+    }
+
+    @Test func theLogLevelCanBeAlteredWhileTheBrokerRuns() throws {
+        let live = LiveConfiguration(try BrokerConfiguration(layers("lmbroker.log.level=warning")))
+        let logger = Logger(label: "test") { _ in ThresholdLogHandler(SwiftLogNoOpLogHandler(), live) }
+        #expect(logger.logLevel == .warning)
+        live.apply(dynamic: ["lmbroker.log.level": "trace"])
+        #expect(logger.logLevel == .trace)
+        live.apply(dynamic: [:])
+        #expect(logger.logLevel == .warning)
     }
 
     @Test func storedOverridesOfBrokerAndClusterStayApart() throws {
