@@ -85,7 +85,7 @@ public enum AlterableConfigs: Sendable {
         let type = try alterableType(of: name)
         guard type.accepts(value) else {
             throw ConfigurationRefusal(
-                kind: self == .topic ? .invalidConfig : .invalidRequest,
+                kind: .invalidConfig,
                 message: "Invalid value '\(value)' for \(name): accepted is \(type.accepted).")
         }
     }

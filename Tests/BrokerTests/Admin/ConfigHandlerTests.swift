@@ -102,7 +102,7 @@ private let loggerResource: Int8 = 8
         Refused(topicResource, "none", 0, "retention.ms", "5", .unknownTopicOrPartition),
         Refused(topicResource, "", 0, "retention.ms", "5", .invalidRequest),
         Refused(brokerResource, "1", 0, "listeners", "x", .invalidRequest),
-        Refused(brokerResource, "1", 0, "message.max.bytes", "-1", .invalidRequest),
+        Refused(brokerResource, "1", 0, "message.max.bytes", "-1", .invalidConfig),
         Refused(brokerResource, "1", 0, "no.such.config", "0", .invalidConfig),
         Refused(brokerResource, "2", 0, "message.max.bytes", "2", .invalidRequest),
         Refused(loggerResource, "1", 0, "root", "DEBUG", .invalidRequest),
