@@ -18,7 +18,9 @@ struct LMBroker: AsyncParsableCommand {
             Exit status: 0 done; 1 refused or not all done, with a sentence on standard error; \
             64 the command line makes no sense; 69 no broker can be reached; 130 interrupted.
             """,
-        subcommands: [ServeCommand.self, BackupCommand.self, VerifyCommand.self],
+        subcommands: [
+            ServeCommand.self, ProduceCommand.self, ConsumeCommand.self, TopicCommand.self, BackupCommand.self, VerifyCommand.self,
+        ],
         defaultSubcommand: ServeCommand.self
     )
 }

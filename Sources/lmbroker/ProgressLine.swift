@@ -1,10 +1,4 @@
-#if canImport(Glibc)
 import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
 
 /// A line on standard error that tells how far long work has come. Silent where standard error is no terminal, and in
 /// the first second.

@@ -1,0 +1,122 @@
+public import KafkaProtocol
+
+/// Administration of a cluster: topics, their settings and records, and the cluster itself.
+///
+/// Each call is tried again while the cluster says that it may succeed later, and throws what the broker objects to.
+public struct Admin: Sendable {
+    let cluster: Cluster
+    /// How long a broker may take for a change, in milliseconds.
+    var timeoutMs: Int32 = 30_000
+
+    public init(_ cluster: Cluster) { self.cluster = cluster }
+
+    // MARK: Topics
+
+    /// Creates a topic.
+    ///
+    /// - Parameters:
+    ///   - partitions: Nil for the broker's default, as for `replicationFactor`.
+    ///   - validateOnly: Only finds out whether it could be created.
+    @discardableResult
+    public func createTopic(
+        _ name: String, partitions: Int32? = nil, replicationFactor: Int16? = nil, configs: [String: String] = [:],
+        validateOnly: Bool = false
+    ) async throws(ClientError) -> CreateTopicsResponse.Topic {
+        let request = CreateTopicsRequest {
+            $0.timeoutMs = timeoutMs
+            $0.validateOnly = validateOnly
+            $0.topics = [
+                CreateTopicsRequest.Topic {
+                    $0.name = name
+                    $0.numPartitions = partitions ?? -1
+                    $0.replicationFactor = replicationFactor ?? -1
+                    $0.configs = configs.sorted { $0.key < $1.key }.map { config in
+                        CreateTopicsRequest.Config { ($0.name, $0.value) = (config.key, config.value) }
+                    }
+                }
+            ]
+        }
+        return try await atController { (connection) async throws(ClientError) in
+            guard let topic = try await connection.call(request).topics.first else { throw Self.silent(connection) }
+            try check(topic.errorCode, topic.errorMessage, "the topic \(name) cannot be created")
+            return topic
+        }
+    }
+
+    /// All topics, by name; internal ones included.
+    public func topics() async throws(ClientError) -> [ClusterMetadata.Topic] {
+        try await cluster.retrying { () async throws(ClientError) in
+            try await cluster.refresh(nil).topics.values.sorted { $0.name < $1.name }
+        }
+    }
+
+    /// One topic, or nil if there is none of that name.
+    public func topic(_ name: String) async throws(ClientError) -> ClusterMetadata.Topic? {
+        try await cluster.retrying { () async throws(ClientError) in
+            guard let topic = try await cluster.refresh([name]).topics[name], topic.error != .unknownTopicOrPartition else { return nil }
+            try check(topic.error, nil, "the topic \(name) cannot be described")
+            return topic
+        }
+    }
+
+    public func deleteTopic(_ name: String) async throws(ClientError) {
+        let request = DeleteTopicsRequest {
+            $0.timeoutMs = timeoutMs
+            $0.topics = [DeleteTopicsRequest.Topic { $0.name = name }]
+            $0.topicNames = [name]
+        }
+        try await atController { (connection) async throws(ClientError) in
+            guard let topic = try await connection.call(request).responses.first else { throw Self.silent(connection) }
+            if topic.errorCode == .unknownTopicOrPartition { throw ClientError.invalid("there is no topic \(name)") }
+            try check(topic.errorCode, topic.errorMessage, "the topic \(name) cannot be deleted")
+        }
+    }
+
+    /// Raises the number of partitions of a topic to `total`.
+    public func createPartitions(of name: String, total: Int32) async throws(ClientError) {
+        let request = CreatePartitionsRequest {
+            $0.timeoutMs = timeoutMs
+            $0.topics = [
+                CreatePartitionsRequest.Topic {
+                    ($0.name, $0.count) = (name, total)
+                    $0.assignments = nil
+                }
+            ]
+        }
+        try await atController { (connection) async throws(ClientError) in
+            guard let topic = try await connection.call(request).results.first else { throw Self.silent(connection) }
+            if topic.errorCode == .unknownTopicOrPartition { throw ClientError.invalid("there is no topic \(name)") }
+            try check(topic.errorCode, topic.errorMessage, "the topic \(name) cannot be given \(total) partitions")
+        }
+    }
+
+    /// What the cluster knows of its brokers, asked now.
+    public func describeCluster() async throws(ClientError) -> ClusterMetadata {
+        try await cluster.retrying { () async throws(ClientError) in try await cluster.refresh([]) }
+    }
+
+    // MARK: Common
+
+    /// Does `operation` at the controller, and again at the new one when it has moved.
+    func atController<Result>(
+        _ operation: (Connection) async throws(ClientError) -> Result
+    ) async throws(ClientError) -> Result {
+        try await cluster.retrying { () async throws(ClientError) in
+            do throws(ClientError) {
+                return try await operation(try await cluster.controller())
+            } catch {
+                if error.code == .notController { try await cluster.refresh([]) }
+                throw error
+            }
+        }
+    }
+
+    func check(_ code: ErrorCode, _ message: String?, _ sentence: String) throws(ClientError) {
+        guard code != .none else { return }
+        throw .broker(code, message.map { "\(sentence): \($0)" } ?? sentence)
+    }
+
+    static func silent(_ connection: Connection) -> ClientError {
+        .malformed("\(connection.address) did not say what came of the request")
+    }
+}

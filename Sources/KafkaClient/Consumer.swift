@@ -1,0 +1,134 @@
+import DequeModule
+import KafkaProtocol
+import NIOCore
+import Synchronization
+
+/// Reads records of partitions that it is told, from places that it is told.
+///
+/// While what was fetched is being worked on, the next is under way, as far as `ConsumerOptions.bufferByteCountMax` goes.
+///
+///     let consumer = Consumer(cluster)
+///     try await consumer.assign([TopicPartition("greetings", 0): .earliest])
+///     while let records = try await consumer.next() {
+///         try records.forEachRecord { record, reader in … ; return true }
+///     }
+public final class Consumer: Sendable {
+    private struct State {
+        var ready = Deque<FetchedRecords>()
+        var failure: ClientError?
+        var isClosed = false
+        var byteCount = 0
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    public let cluster: Cluster
+    public let options: ConsumerOptions
+    private let state = Mutex(State())
+    private let fetcher: Fetcher
+
+    public init(_ cluster: Cluster, options: ConsumerOptions = ConsumerOptions()) {
+        self.cluster = cluster
+        self.options = options
+        fetcher = Fetcher(cluster: cluster, options: options)
+        fetcher.attach(self)
+    }
+
+    /// Reads from these places from now on, and from nothing else; what was fetched before is dropped.
+    /// - Returns: the offsets that the places turned out to be.
+    @discardableResult
+    public func assign(_ places: [TopicPartition: PartitionPlace]) async throws(ClientError) -> [TopicPartition: Int64] {
+        let offsets = try await Admin(cluster).offsets(places, isolation: options.isolation)
+        let metadata = try await cluster.refresh(Array(Set(places.keys.map(\.topic))))
+        let promise = cluster.eventLoop.makePromise(of: Void.self)
+        cluster.eventLoop.execute { [self] in
+            state.withLock { state in
+                state.ready = []
+                state.byteCount = 0
+                state.failure = nil
+            }
+            fetcher.assign(offsets, metadata)
+            promise.succeed()
+        }
+        do { try await promise.futureResult.get() } catch { throw .closed }
+        return offsets
+    }
+
+    /// The next records of some partition, waiting for them; nil when the consumer is closed or the task is cancelled.
+    /// One task at a time may wait.
+    /// - Throws: what cannot be helped by trying again, once; another `next` goes on with the other partitions.
+    public func next() async throws(ClientError) -> FetchedRecords? {
+        while true {
+            if let records = try takeReady() { return records }
+            if state.withLock({ $0.isClosed }) || Task.isCancelled { return nil }
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { continuation in
+                    let isDone = state.withLock { state in
+                        if !state.ready.isEmpty || state.failure != nil || state.isClosed || Task.isCancelled { return true }
+                        precondition(state.waiter == nil, "one task at a time may wait for a consumer's records")
+                        state.waiter = continuation
+                        return false
+                    }
+                    if isDone { continuation.resume() }
+                }
+            } onCancel: {
+                wake()
+            }
+        }
+    }
+
+    /// The next records if some are there already, or nil.
+    public func takeReady() throws(ClientError) -> FetchedRecords? {
+        let (records, failure, hasRoom) = state.withLock { state -> (FetchedRecords?, ClientError?, Bool) in
+            if let records = state.ready.popFirst() {
+                let before = state.byteCount
+                state.byteCount -= records.byteCount
+                // Told once when there is room again, not for each batch.
+                return (records, nil, before >= options.bufferByteCountMax && state.byteCount < options.bufferByteCountMax)
+            }
+            defer { state.failure = nil }
+            return (nil, state.failure, false)
+        }
+        if hasRoom { cluster.eventLoop.execute { [fetcher] in fetcher.pump() } }
+        if let failure { throw failure }
+        return records
+    }
+
+    /// Stops fetching and drops what was fetched.
+    public func close() {
+        state.withLock { state in
+            state.isClosed = true
+            state.ready = []
+        }
+        wake()
+        cluster.eventLoop.execute { [fetcher] in fetcher.close() }
+    }
+
+    // MARK: Called by the fetcher
+
+    var hasRoom: Bool { state.withLock { !$0.isClosed && $0.byteCount < options.bufferByteCountMax } }
+
+    func put(_ records: [FetchedRecords]) {
+        let waiter = state.withLock { state in
+            for records in records where !state.isClosed {
+                state.ready.append(records)
+                state.byteCount += records.byteCount
+            }
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume()
+    }
+
+    func fail(_ error: ClientError) {
+        state.withLock { state in if state.failure == nil { state.failure = error } }
+        wake()
+    }
+
+    private func wake() {
+        let waiter = state.withLock { state in
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume()
+    }
+}

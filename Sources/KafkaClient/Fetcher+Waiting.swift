@@ -1,0 +1,87 @@
+import NIOCore
+
+// What a fetcher has to wait for: connections, leaders, the clock.
+extension Fetcher {
+    func connect(_ broker: Broker) {
+        guard !broker.isConnecting else { return }
+        if let notBefore = broker.notBefore, notBefore > .now() { return wake(at: notBefore) }
+        broker.isConnecting = true
+        Task { [cluster, eventLoop] in
+            let result: Result<Connection, ClientError>
+            do throws(ClientError) { result = .success(try await cluster.connect(to: broker.id)) } catch { result = .failure(error) }
+            eventLoop.execute { self.connected(broker, result) }
+        }
+    }
+
+    private func connected(_ broker: Broker, _ result: Result<Connection, ClientError>) {
+        broker.isConnecting = false
+        switch result {
+        case .success(let connection):
+            if isClosed { return connection.close() }
+            broker.connection = connection
+            broker.notBefore = nil
+        case .failure:
+            penalise(broker)
+            refresh()
+        }
+        pump()
+    }
+
+    func penalise(_ broker: Broker) {
+        broker.failures += 1
+        let deadline = NIODeadline.now() + cluster.options.backoff.delay(attempt: broker.failures)
+        broker.notBefore = deadline
+        wake(at: deadline)
+    }
+
+    /// Lets a partition wait before it is fetched again, longer after each failure in a row.
+    func postpone(_ cursor: Cursor) {
+        cursor.failures += 1
+        let deadline = NIODeadline.now() + cluster.options.backoff.delay(attempt: cursor.failures)
+        cursor.notBefore = deadline
+        wake(at: deadline)
+    }
+
+    /// Asks who leads the partitions, unless that is being asked already.
+    func refresh() {
+        guard !isRefreshing, !isClosed, !cursors.isEmpty else { return }
+        isRefreshing = true
+        let topics = Array(Set(cursors.map(\.partition.topic)))
+        let delay = refreshFailures == 0 ? TimeAmount.zero : cluster.options.backoff.delay(attempt: refreshFailures)
+        eventLoop.scheduleTask(in: delay) { [cluster, eventLoop] in
+            Task {
+                let metadata = try? await cluster.refresh(topics)
+                eventLoop.execute { self.refreshed(metadata) }
+            }
+        }
+    }
+
+    private func refreshed(_ metadata: ClusterMetadata?) {
+        isRefreshing = false
+        if let metadata { learn(metadata) }
+        let isComplete = metadata != nil && cursors.allSatisfy { $0.leader != nil }
+        refreshFailures = isComplete ? 0 : refreshFailures + 1
+        pump()
+    }
+
+    func wake(at deadline: NIODeadline) {
+        if deadline == .distantFuture || isClosed { return }
+        if let wakeUp, wakeUp.deadline <= deadline { return }
+        wakeUp?.task.cancel()
+        let task = eventLoop.scheduleTask(deadline: deadline) {
+            self.wakeUp = nil
+            self.pump()
+        }
+        wakeUp = (task, deadline)
+    }
+
+    func close() {
+        isClosed = true
+        wakeUp?.task.cancel()
+        wakeUp = nil
+        for broker in brokers.values {
+            broker.connection?.close()
+            broker.connection = nil
+        }
+    }
+}

@@ -1,0 +1,128 @@
+public import KafkaProtocol
+import NIOCore
+import Synchronization
+
+/// Writes records to a cluster.
+///
+/// Records are gathered into batches by partition, sent to the partitions' leaders with several requests in flight, and
+/// tried again until they are delivered or `ProducerOptions.deliveryTimeout` has passed. An idempotent producer delivers
+/// each record once and in order, whatever fails on the way.
+///
+///     let producer = Producer(cluster)
+///     let position = try await producer.send(key: nil, value: Array("hello".utf8), to: "greetings")
+///     await producer.close()
+public final class Producer: Sendable {
+    public let cluster: Cluster
+    public let options: ProducerOptions
+    let inbox: ProducerInbox
+    private let sender: ProducerSender
+    private let topics = Mutex<[String: ProducerTopic]>([:])
+
+    public init(_ cluster: Cluster, options: ProducerOptions = ProducerOptions()) {
+        var options = options
+        // Numbers are checked by what the leader and its replicas have on record: only that answer counts.
+        if options.acknowledgement != .all { options.isIdempotent = false }
+        self.cluster = cluster
+        self.options = options
+        inbox = ProducerInbox(byteCountMax: options.bufferByteCountMax)
+        sender = ProducerSender(cluster: cluster, options: options, inbox: inbox)
+    }
+
+    /// A topic to write to, once all its partitions have leaders.
+    public func topic(_ name: String) async throws(ClientError) -> ProducerTopic {
+        if let known = topics.withLock({ $0[name] }) { return known }
+        let found = try await cluster.topic(name, allowAutoTopicCreation: options.allowAutoTopicCreation)
+        return topics.withLock { topics in
+            if let known = topics[name] { return known }
+            let fresh = ProducerTopic(name, partitionCount: found.partitions.count, producer: self)
+            topics[name] = fresh
+            return fresh
+        }
+    }
+
+    /// Writes one record and waits until it is delivered. Many may be waited for at once, and travel together.
+    ///
+    /// - Parameters:
+    ///   - partition: Nil to choose by the key, or, without one, to spread.
+    ///   - timestampMs: Milliseconds since 1970, nil for now.
+    public func send(
+        key: [UInt8]?, value: [UInt8]?, headers: [RecordHeader] = [], timestampMs: Int64? = nil, to topic: String, partition: Int32? = nil
+    ) async throws(ClientError) -> RecordPosition {
+        let topic = try await self.topic(topic)
+        while true {
+            if let promise = try take(key, value, headers, timestampMs, topic, partition) {
+                do { return try await promise.futureResult.get() } catch { throw error as? ClientError ?? .closed }
+            }
+            await room()
+        }
+    }
+
+    /// Nil when there is no room now.
+    private func take(
+        _ key: [UInt8]?, _ value: [UInt8]?, _ headers: [RecordHeader], _ timestampMs: Int64?, _ topic: ProducerTopic, _ partition: Int32?
+    ) throws(ClientError) -> EventLoopPromise<RecordPosition>? {
+        let promise = cluster.eventLoop.makePromise(of: RecordPosition.self)
+        let isTaken: Bool
+        do {
+            isTaken = try (key ?? []).withUnsafeBytes { keyBytes in
+                try (value ?? []).withUnsafeBytes { valueBytes in
+                    try topic.enqueue(
+                        key: key == nil ? nil : keyBytes, value: value == nil ? nil : valueBytes, headers: headers,
+                        timestampMs: timestampMs, partition: partition
+                    ) { partition, result in
+                        switch result {
+                        case .success(let offset): promise.succeed(RecordPosition(partition: partition, offset: offset))
+                        case .failure(let error): promise.fail(error)
+                        }
+                    }
+                }
+            }
+        } catch {
+            promise.fail(error)
+            throw error as? ClientError ?? .closed
+        }
+        if isTaken { return promise }
+        promise.fail(ClientError.closed)
+        return nil
+    }
+
+    /// Returns when there may be room for another record.
+    public func room() async { await inbox.room() }
+
+    /// Sends what is gathered without waiting for full batches, and returns when everything taken in before has been
+    /// delivered or given up; which of the two, `ProducerOptions.onDelivery` and `send` tell.
+    public func flush() async {
+        let promise = cluster.eventLoop.makePromise(of: Void.self)
+        cluster.eventLoop.execute { [self] in
+            for topic in topics.withLock({ Array($0.values) }) { _ = topic.closeBatches(openedBefore: .distantFuture) }
+            sender.pump()
+            sender.outstanding.wait(promise)
+        }
+        try? await promise.futureResult.get()
+    }
+
+    /// Delivers what was taken in, takes no more, and closes the connections.
+    public func close() async {
+        inbox.close()
+        await flush()
+        let promise = cluster.eventLoop.makePromise(of: Void.self)
+        cluster.eventLoop.execute { [sender] in
+            sender.closeConnections()
+            promise.succeed()
+        }
+        try? await promise.futureResult.get()
+    }
+
+    // MARK: Called by topics
+
+    func accept(_ batch: ProducerBatch) {
+        if inbox.put(batch) { cluster.eventLoop.execute { [sender] in sender.pump() } }
+    }
+
+    /// Closes batches of `topic` whose time has come, now and as long as there are open ones.
+    func linger(_ topic: ProducerTopic, until deadline: NIODeadline) {
+        cluster.eventLoop.scheduleTask(deadline: deadline) { [options] in
+            if let next = topic.closeBatches(openedBefore: .now() - options.linger) { self.linger(topic, until: next + options.linger) }
+        }
+    }
+}

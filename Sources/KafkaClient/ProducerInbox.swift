@@ -1,0 +1,120 @@
+import NIOCore
+import Synchronization
+
+/// Where the threads that produce and the event loop that sends meet: closed batches, and the bytes that are
+/// taken in and not delivered.
+final class ProducerInbox: Sendable {
+    private struct State {
+        var closed: [ProducerBatch] = []
+        var isPumpDue = false
+        var isClosed = false
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private let state = Mutex(State())
+    private let bufferedByteCount = Atomic(0)
+    private let byteCountMax: Int
+
+    init(byteCountMax: Int) { self.byteCountMax = byteCountMax }
+
+    // MARK: Batches
+
+    /// Hands over a closed batch. True when the event loop must be told, false when it has been.
+    func put(_ batch: ProducerBatch) -> Bool {
+        state.withLock { state in
+            state.closed.append(batch)
+            defer { state.isPumpDue = true }
+            return !state.isPumpDue
+        }
+    }
+
+    func takeClosed() -> [ProducerBatch] {
+        state.withLock { state in
+            state.isPumpDue = false
+            defer { state.closed = [] }
+            return state.closed
+        }
+    }
+
+    var isClosed: Bool { state.withLock { $0.isClosed } }
+
+    /// No more records are taken; whoever waits for room learns it from the next attempt.
+    func close() {
+        let waiters = state.withLock { state in
+            state.isClosed = true
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    // MARK: Room
+
+    /// Counts a record in, unless that would be too much. A record larger than the whole buffer is let into an empty one.
+    func reserve(_ byteCount: Int) -> Bool {
+        let after = bufferedByteCount.add(byteCount, ordering: .relaxed).newValue
+        if after <= byteCountMax || after == byteCount { return true }
+        bufferedByteCount.subtract(byteCount, ordering: .relaxed)
+        return false
+    }
+
+    /// Counts a batch out, and lets those who wait for room try again when a quarter of it is free.
+    func release(_ byteCount: Int) {
+        let after = bufferedByteCount.subtract(byteCount, ordering: .sequentiallyConsistent).newValue
+        guard after <= byteCountMax / 4 * 3 else { return }
+        let waiters = state.withLock { state in
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Returns when there may be room.
+    func room() async {
+        await withCheckedContinuation { continuation in
+            let isWaiting = state.withLock { state in
+                // Looked at under the lock: a release that came before is seen here, one that comes after sees the waiter.
+                guard !state.isClosed, bufferedByteCount.load(ordering: .sequentiallyConsistent) > byteCountMax / 4 * 3 else {
+                    return false
+                }
+                state.waiters.append(continuation)
+                return true
+            }
+            if !isWaiting { continuation.resume() }
+        }
+    }
+}
+
+/// Batches that the event loop has taken in and not finished, told apart by the flushes that wait for them.
+struct OutstandingBatches {
+    private var generation = 0
+    private var counts: [Int: Int] = [:]
+    private var generations: [ObjectIdentifier: Int] = [:]
+    private var waiters: [(generation: Int, promise: EventLoopPromise<Void>)] = []
+    /// When to look next for what has waited too long.
+    var nextExpiryCheck = NIODeadline.now()
+
+    var isEmpty: Bool { generations.isEmpty }
+
+    mutating func add(_ batch: ProducerBatch) {
+        generations[ObjectIdentifier(batch)] = generation
+        counts[generation, default: 0] += 1
+    }
+
+    mutating func remove(_ batch: ProducerBatch) {
+        guard let generation = generations.removeValue(forKey: ObjectIdentifier(batch)), let count = counts[generation] else { return }
+        counts[generation] = count == 1 ? nil : count - 1
+        guard count == 1, !waiters.isEmpty else { return }
+        let earliest = counts.keys.min() ?? .max
+        let done = waiters.prefix { $0.generation < earliest }
+        waiters.removeFirst(done.count)
+        for waiter in done { waiter.promise.succeed() }
+    }
+
+    /// Fulfils `promise` when all that is outstanding now is finished.
+    mutating func wait(_ promise: EventLoopPromise<Void>) {
+        if isEmpty { return promise.succeed() }
+        waiters.append((generation, promise))
+        generation += 1
+    }
+}

@@ -1,0 +1,91 @@
+import Glibc
+import NIOPosix
+
+/// What the system says when a stream fails.
+struct StreamError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ what: String) { description = "\(what): \(String(cString: strerror(errno)).lowercased())" }
+}
+
+/// Lines of standard input, read in large blocks by a thread that may wait.
+final class StandardInput: @unchecked Sendable {
+    // Unchecked: one task asks and waits for the answer; the reading thread has the lines only in between.
+    let lines = LineBuffer()
+    /// Ends a wait for input when a byte is written to it.
+    private let alarm: (reading: Int32, writing: Int32)
+
+    init() throws {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw StreamError("no pipe can be made") }
+        alarm = (ends[0], ends[1])
+    }
+
+    deinit {
+        close(alarm.reading)
+        close(alarm.writing)
+    }
+
+    var isTerminal: Bool { isatty(STDIN_FILENO) == 1 }
+
+    /// Makes the present and every later wait for input end as if the input had. Callable from any thread.
+    func interrupt() { _ = write(alarm.writing, [1], 1) }
+
+    /// Reads more; false at the end.
+    func fill() async throws -> Bool {
+        try await NIOThreadPool.singleton.runIfActive { [self] in try lines.fill(fetch) > 0 }
+    }
+
+    private func fetch(_ room: UnsafeMutableRawBufferPointer) throws -> Int {
+        while true {
+            var sources = [
+                pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0), pollfd(fd: alarm.reading, events: Int16(POLLIN), revents: 0),
+            ]
+            if poll(&sources, 2, -1) > 0 {
+                if sources[1].revents != 0 { return 0 }
+                let count = read(STDIN_FILENO, room.baseAddress, room.count)
+                if count >= 0 { return count }
+            }
+            if errno != EINTR, errno != EAGAIN { throw StreamError("standard input cannot be read") }
+        }
+    }
+}
+
+/// Standard output, written in large blocks. Whoever writes flushes before waiting for something.
+final class StandardOutput {
+    /// The reader has gone away; nobody wants the rest.
+    struct ReaderGone: Error {}
+
+    private static let blockByteCount = 256 << 10
+    private var bytes: [UInt8] = []
+
+    init() { bytes.reserveCapacity(Self.blockByteCount * 2) }
+
+    /// Lets `write` append, and passes on what fills a block.
+    func append(_ write: (inout [UInt8]) throws -> Void) throws {
+        try write(&bytes)
+        if bytes.count >= Self.blockByteCount { try flush() }
+    }
+
+    func print(_ line: String) throws {
+        try append { bytes in
+            bytes.append(contentsOf: line.utf8)
+            bytes.append(0x0a)
+        }
+    }
+
+    func flush() throws {
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress.map { $0 + written }, $0.count - written) }
+            if count >= 0 {
+                written += count
+            } else if errno == EPIPE {
+                throw ReaderGone()
+            } else if errno != EINTR {
+                throw StreamError("standard output cannot be written")
+            }
+        }
+        bytes.removeAll(keepingCapacity: true)
+    }
+}

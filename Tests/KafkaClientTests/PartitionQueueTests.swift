@@ -1,0 +1,122 @@
+import Testing
+
+@testable import KafkaClient
+
+private final class Batch: QueuedBatch {
+    let name: Int
+    let recordCount: Int32
+    var order: UInt64 = 0
+    var place: (identity: ProducerIdentity, sequence: Int32)?
+
+    init(_ name: Int, records: Int32 = 10) { (self.name, recordCount) = (name, records) }
+}
+
+struct PartitionQueueTests {
+    private let first = ProducerIdentity(id: 7, epoch: 0)
+    private let second = ProducerIdentity(id: 8, epoch: 0)
+
+    private func queue(of count: Int, idempotent: Bool = true) -> (PartitionQueue<Batch>, [Batch]) {
+        var queue = PartitionQueue<Batch>(isIdempotent: idempotent, inFlightMax: 5)
+        let batches = (0..<count).map { Batch($0) }
+        for batch in batches { queue.append(batch) }
+        if idempotent { queue.adopt(first) }
+        return (queue, batches)
+    }
+
+    private func sendAll(_ queue: inout PartitionQueue<Batch>) -> [Int] {
+        var sent: [Int] = []
+        while let batch = queue.next() { sent.append(batch.name) }
+        return sent
+    }
+
+    @Test func nothingIsSentBeforeThereIsAnIdentity() {
+        var queue = PartitionQueue<Batch>(isIdempotent: true, inFlightMax: 5)
+        queue.append(Batch(0))
+        #expect(queue.needsIdentity)
+        #expect(queue.next() == nil)
+    }
+
+    @Test func fiveBatchesAreInFlightAndNumberedByTheirRecords() {
+        var (queue, batches) = queue(of: 7)
+        #expect(sendAll(&queue) == [0, 1, 2, 3, 4])
+        #expect(batches.prefix(5).map { $0.place?.sequence } == [0, 10, 20, 30, 40])
+        queue.remove(batches[0])
+        #expect(sendAll(&queue) == [5])
+        #expect(batches[5].place?.sequence == 50)
+    }
+
+    @Test func sequencesWrapToZeroAfterTheGreatest() {
+        var queue = PartitionQueue<Batch>(isIdempotent: true, inFlightMax: 5)
+        let batches = [Batch(0, records: .max), Batch(1, records: 3), Batch(2)]
+        for batch in batches { queue.append(batch) }
+        queue.adopt(first)
+        _ = sendAll(&queue)
+        #expect(batches.map { $0.place?.sequence } == [0, .max, 2])
+    }
+
+    @Test func afterALostConnectionTheSameNumbersAreSentAgainInOrder() {
+        var (queue, batches) = queue(of: 6)
+        _ = sendAll(&queue)
+        for batch in batches[...4].shuffled() { queue.retry(batch) }
+        #expect(sendAll(&queue) == [0, 1, 2, 3, 4])
+        #expect(batches[...4].map { $0.place?.sequence } == [0, 10, 20, 30, 40])
+    }
+
+    @Test func nothingIsSentAgainBeforeEverythingInFlightIsAnswered() {
+        var (queue, batches) = queue(of: 3)
+        _ = sendAll(&queue)
+        queue.retry(batches[0])
+        #expect(!queue.canSend)
+        queue.refuseSequence(of: batches[1])
+        #expect(!queue.canSend)
+        queue.refuseSequence(of: batches[2])
+        #expect(queue.identity == first)
+        #expect(sendAll(&queue) == [0, 1, 2])
+        #expect(batches.map { $0.place?.sequence } == [0, 10, 20])
+    }
+
+    @Test func whenTheEarliestIsRefusedNumberingStartsOverUnderAnotherIdentity() {
+        var (queue, batches) = queue(of: 3)
+        _ = sendAll(&queue)
+        queue.remove(batches[0])
+        queue.refuseSequence(of: batches[1])
+        #expect(queue.needsIdentity)
+        #expect(queue.retired == first)
+        queue.refuseSequence(of: batches[2])
+        queue.adopt(second)
+        #expect(sendAll(&queue) == [1, 2])
+        #expect(batches[1...].map { $0.place?.identity } == [second, second])
+        #expect(batches[1...].map { $0.place?.sequence } == [0, 10])
+    }
+
+    @Test func answersToWhatWasSentBeforeStartingOverDoNotStartOverAgain() {
+        var (queue, batches) = queue(of: 3)
+        _ = sendAll(&queue)
+        queue.refuseSequence(of: batches[0])
+        queue.adopt(second)
+        #expect(!queue.canSend, "two of the old numbers are still in flight")
+        queue.refuseSequence(of: batches[1])
+        queue.retry(batches[2])
+        #expect(queue.identity == second)
+        #expect(sendAll(&queue) == [0, 1, 2])
+        #expect(batches.map { $0.place?.sequence } == [0, 10, 20])
+    }
+
+    @Test func withoutIdempotenceRetriesGoFirstAndNeedNoNumbers() {
+        var (queue, batches) = queue(of: 7, idempotent: false)
+        _ = sendAll(&queue)
+        queue.retry(batches[1])
+        #expect(sendAll(&queue) == [1])
+        #expect(batches.allSatisfy { $0.place == nil })
+    }
+
+    @Test func aBatchThatIsGivenUpLeavesTheRestInOrder() {
+        var (queue, batches) = queue(of: 4)
+        _ = sendAll(&queue)
+        for batch in batches { queue.retry(batch) }
+        queue.remove(batches[0])
+        #expect(sendAll(&queue) == [1, 2, 3])
+        queue.refuseSequence(of: batches[1])
+        #expect(queue.needsIdentity, "the broker misses what was given up, so numbering starts over")
+    }
+}

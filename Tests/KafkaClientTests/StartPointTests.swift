@@ -1,0 +1,42 @@
+import KafkaClient
+import Testing
+
+@testable import lmbroker
+
+struct StartPointTests {
+    @Test(arguments: [
+        ("beginning", PartitionPlace.earliest), ("end", .latest), ("42", .offset(42)), ("@1700000000000", .timestamp(1_700_000_000_000)),
+        ("@2023-11-14T22:13:20Z", .timestamp(1_700_000_000_000)), ("@2023-11-14T23:13:20.5+01:00", .timestamp(1_700_000_000_500)),
+        ("@2000-02-29", .timestamp(951_782_400_000)), ("@1970-01-01T00:01", .timestamp(60_000)),
+        ("@2024-03-01T00:00:00-0530", .timestamp(1_709_271_000_000)),
+    ])
+    func placesAreRead(text: String, place: PartitionPlace) {
+        let found = StartPoint(argument: text)?.place
+        #expect(found == place)
+    }
+
+    @Test(arguments: ["", "middle", "-1", "@", "@2023-13-01", "@2023-01-01T25:00", "@2023-01-01X", "1.5"])
+    func whatIsNoPlaceIsRefused(text: String) {
+        let isPlace = StartPoint(argument: text) != nil
+        #expect(!isPlace)
+    }
+
+    @Test func addressesHaveKafkasPortUnlessTheySayAnother() {
+        #expect(BrokerAddress("host") == BrokerAddress(host: "host", port: 9092))
+        #expect(BrokerAddress("host:1") == BrokerAddress(host: "host", port: 1))
+        #expect(BrokerAddress("[::1]:9093") == BrokerAddress(host: "::1", port: 9093))
+        #expect(BrokerAddress("[::1]") == BrokerAddress(host: "::1", port: 9092))
+        for text in ["", ":9092", "host:", "host:0", "host:70000", "::1", "[::1", "[::1]x"] {
+            let isAddress = BrokerAddress(text) != nil
+            #expect(!isAddress)
+        }
+    }
+
+    @Test func figuresAreGroupedAndScaled() {
+        #expect(Figures.count(0) == "0")
+        #expect(Figures.count(1_234_567) == "1,234,567")
+        #expect(Figures.count(-1000) == "-1,000")
+        #expect(Figures.bytes(999) == "999 B")
+        #expect(Figures.bytes(12_345_678) == "12.3 MB")
+    }
+}
