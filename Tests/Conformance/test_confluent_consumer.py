@@ -19,6 +19,16 @@ def hundred(broker, topic):
     return topic
 
 
+def next_record(client, timeout=10):
+    """The next record, past any notice of a partition's end."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        message = client.poll(0.5)
+        if message is not None and message.error() is None:
+            return message
+    raise AssertionError(f"no record within {timeout} s")
+
+
 def values(messages):
     return [int(m.value()) for m in messages]
 
@@ -48,17 +58,10 @@ def test_watermarks_and_offsets_for_times(broker, hundred):
 def test_seek_goes_back_and_forth(broker, hundred):
     client = consumer(broker)
     client.assign([TopicPartition(hundred, 0, OFFSET_BEGINNING)])
+    assert next_record(client).offset() == 0
     for target in (50, 10, 99, 0):
-        first = client.poll(10)
-        assert first is not None and first.error() is None
         client.seek(TopicPartition(hundred, 0, target))
-        deadline = time.monotonic() + 10
-        while True:
-            message = client.poll(1)
-            assert time.monotonic() < deadline
-            if message is not None and message.error() is None:
-                break
-        assert message.offset() == target
+        assert next_record(client).offset() == target
     client.close()
 
 
@@ -93,14 +96,13 @@ def test_small_fetches_still_read_everything(broker, topic):
 
 def test_a_waiting_consumer_is_woken_by_the_record(broker, topic):
     create(broker, topic)
-    client = consumer(broker, fetch_wait_max_ms=10_000)
+    client = consumer(broker, fetch_wait_max_ms=6_000)
     client.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-    end = client.poll(10)
-    assert end.error().code() == KafkaError._PARTITION_EOF
+    end = client.poll(15)
+    assert end.error().code() == KafkaError._PARTITION_EOF, "the end is told when the first long poll is over"
     begun = time.monotonic()
     produce_all(producer(broker, linger_ms=0), topic, [b"now"])
-    message = client.poll(8)
-    assert message is not None and message.value() == b"now"
+    assert next_record(client).value() == b"now"
     assert time.monotonic() - begun < 3, "the record waited for the long poll's end"
     client.close()
 

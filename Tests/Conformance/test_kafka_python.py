@@ -101,7 +101,8 @@ def test_positions_times_and_seeks(broker, admin, topic):
 
 def test_a_large_message_is_refused(broker, admin, topic):
     admin.create_topics({topic: {"num_partitions": 1, "configs": {"max.message.bytes": "2000"}}})
-    producer = producing(broker)
+    # An idempotent producer of this make takes the refusal for fatal.
+    producer = producing(broker, enable_idempotence=False)
     with pytest.raises(MessageSizeTooLargeError):
         producer.send(topic, b"x" * 10_000, partition=0).get(20)
     assert producer.send(topic, b"small", partition=0).get(20).offset == 0

@@ -94,7 +94,7 @@ class Encoder:
 
     def fields(self, fields, values):
         present = [f for f in fields if self.version in f.versions]
-        unknown = set(values) - {f.name for f in fields}
+        unknown = set(values) - {f.name for f in fields} - {"_tags"}
         assert not unknown, f"no such fields: {unknown}"
         out = b"".join(self.field(f, values.get(f.name, f.default_value(self.version)))
                        for f in present if f.tag is None)

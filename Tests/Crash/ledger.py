@@ -9,7 +9,7 @@ transactional or compacted.
 import threading
 import time
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 IN_FLIGHT_BYTES_MAX = 8 << 20
 
@@ -128,20 +128,24 @@ class Ledger:
 
 
 def read_partition(bootstrap, topic, partition, timeout=60):
-    """All values of a partition as (producer, number), by offset; a hole in the offsets is a failure."""
+    """A partition's values as (producer, number), by offset, up to where its end was at the call.
+
+    A hole in the offsets is a failure.
+    """
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "ledger", "enable.auto.commit": False,
-                         "enable.partition.eof": True, "auto.offset.reset": "error", "check.crcs": True})
-    consumer.assign([TopicPartition(topic, partition, 0)])
-    values, deadline = [], time.monotonic() + timeout
+                         "auto.offset.reset": "error", "check.crcs": True})
+    deadline = time.monotonic() + timeout
     try:
-        while True:
-            assert time.monotonic() < deadline, f"partition {partition} could not be read in {timeout} s"
-            for message in consumer.consume(10_000, 0.2):
-                if message.error():
-                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-                    return values
+        end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        values = []
+        while len(values) < end:
+            assert time.monotonic() < deadline, f"partition {partition}: {len(values)} of {end} records in {timeout} s"
+            for message in consumer.consume(5_000, 0.1):
+                assert not message.error(), message.error()
                 assert message.offset() == len(values), f"hole before offset {message.offset()}"
                 value = message.value()
                 values.append((int(value[:3]), int(value[4:14])))
+        return values
     finally:
         consumer.close()

@@ -15,9 +15,9 @@ COPIES = 10
 
 def test_ten_copies_under_full_load(start_broker, topic, tmp_path):
     broker = start_broker()
-    with Ledger(broker, topic, (1000, 1000, 1000, 120_000), in_flight_max=8000) as ledger:
+    with Ledger(broker, topic, (1000, 1000, 90_000), in_flight_max=8000) as ledger:
         for number in range(COPIES):
-            ledger.wait_for_more(8000)
+            ledger.wait_for_more(5000)
             copy = tmp_path / "copy"
             copy.mkdir()
             before, acknowledged = ledger.count(), ledger.snapshot()
