@@ -8,6 +8,7 @@
  * them out once, as a fetch must. One line of JSON comes out.
  */
 #include <lmdb.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,10 @@ static int by_value(const void *left, const void *right) {
 
 static MDB_env *open_environment(const char *directory, unsigned flags) {
     MDB_env *environment;
+    /* The broker's own settings: by default glibc maps and unmaps every value anew, and a yardstick that spends its
+       time on page faults measures too short. */
+    mallopt(M_MMAP_THRESHOLD, 16 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
     check(mdb_env_create(&environment), "create");
     check(mdb_env_set_mapsize(environment, (size_t)1 << 40), "map size");
     check(mdb_env_open(environment, directory, flags, 0600), "open");
