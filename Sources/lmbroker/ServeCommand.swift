@@ -147,8 +147,8 @@ struct ServeCommand: AsyncParsableCommand {
 
     /// Frames come and go by the megabyte. Left alone, the allocator keeps what it was given by all threads at their peak.
     private func keepMemoryTight() {
-        mallopt(M_ARENA_MAX, 2)
-        mallopt(M_MMAP_THRESHOLD, 16 << 20)
+        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)
         mallopt(M_TRIM_THRESHOLD, 64 << 20)
     }
 }
