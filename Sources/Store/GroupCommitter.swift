@@ -139,7 +139,7 @@ final class GroupCommitter: Sendable {
             return true
         }
         guard mayWait else { return }
-        if wake.wait(timeout: .now() + .seconds(10)) == .timedOut {
+        if wake.wait(timeout: DispatchTime.now() + .seconds(10)) == .timedOut {
             // A submission may have cleared the mark in this moment: then its signal is on the way, and is for the next wait.
             inbox.withLock { $0.isIdle = false }
             writer.keepHouse()
