@@ -18,12 +18,18 @@ internal import CLMDB
         public var readersMax: UInt32
         /// Opened by a process that must not write, also beside a live writer.
         public var readOnly: Bool
+        /// Without LMDB's lock file (`MDB_NOLOCK`): only to read, and only while nobody can write.
+        public var unlocked: Bool
 
-        public init(mapByteCount: Int = 1 << 40, namedDatabasesMax: UInt32 = 16, readersMax: UInt32 = 1024, readOnly: Bool = false) {
+        public init(
+            mapByteCount: Int = 1 << 40, namedDatabasesMax: UInt32 = 16, readersMax: UInt32 = 1024, readOnly: Bool = false,
+            unlocked: Bool = false
+        ) {
             self.mapByteCount = mapByteCount
             self.namedDatabasesMax = namedDatabasesMax
             self.readersMax = readersMax
             self.readOnly = readOnly
+            self.unlocked = unlocked
         }
     }
 
@@ -39,6 +45,7 @@ internal import CLMDB
         try unsafe check(mdb_env_set_maxreaders(environment, options.readersMax))
         var flags = UInt32(MDB_NOTLS)
         if options.readOnly { flags |= UInt32(MDB_RDONLY) }
+        if options.unlocked { flags |= UInt32(MDB_NOLOCK) }
         try unsafe check(mdb_env_open(environment, path, flags, 0o644))
     }
 
