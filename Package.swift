@@ -67,12 +67,19 @@ let package = Package(
             ],
             swiftSettings: common),
 
-        .testTarget(name: "TidyTests", swiftSettings: common),
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),
         .testTarget(name: "StoreTests", dependencies: ["Store", "KafkaProtocol"], swiftSettings: common),
         .testTarget(
             name: "BrokerTests", dependencies: ["Broker", "KafkaProtocol", "Store", .product(name: "Logging", package: "swift-log")],
             swiftSettings: common),
-        .testTarget(name: "KafkaClientTests", dependencies: ["KafkaClient", "KafkaProtocol", "lmbroker"], swiftSettings: common),
+        .testTarget(
+            name: "KafkaClientTests",
+            dependencies: [
+                "Broker", "KafkaClient", "KafkaProtocol", "Store", "lmbroker",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: common),
     ]
 )

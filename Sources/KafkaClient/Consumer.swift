@@ -33,6 +33,8 @@ public final class Consumer: Sendable {
         fetcher.attach(self)
     }
 
+    deinit { cluster.eventLoop.execute { [fetcher] in fetcher.close() } }
+
     /// Reads from these places from now on, and from nothing else; what was fetched before is dropped.
     /// - Returns: the offsets that the places turned out to be.
     @discardableResult

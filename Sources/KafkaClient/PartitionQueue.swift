@@ -20,8 +20,9 @@ protocol QueuedBatch: AnyObject {
 ///
 /// Order and exactly-once rest on three rules. Batches are numbered in the order that they are first sent, and keep
 /// their numbers when they are sent again, so that the broker recognises what it already has. After a failure nothing
-/// more is sent until all that is in flight has been answered; then sending goes on from the earliest batch. Only when
-/// the broker says of the earliest batch that its number is not the next one, which means that it does not have it,
+/// more is sent until all that is in flight has been answered; then sending goes on from the earliest batch, one at a
+/// time until none is left that was sent before: a broker recognises only the last five, and would take a sixth for a
+/// gap if later ones went past it. Only when the broker says of the earliest batch that its number is not the next one, which means that it does not have it,
 /// are numbers given anew, under another identity.
 struct PartitionQueue<Batch: QueuedBatch> {
     /// To be sent, or to be sent again, in order.
@@ -36,6 +37,8 @@ struct PartitionQueue<Batch: QueuedBatch> {
     private(set) var retired: ProducerIdentity?
     /// True from a failure until nothing is in flight.
     private var isRecovering = false
+    /// True while a batch that was sent before is in flight, alone.
+    private var isResending = false
     let isIdempotent: Bool
     let inFlightMax: Int
 
@@ -47,7 +50,7 @@ struct PartitionQueue<Batch: QueuedBatch> {
     var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
     /// Something waits, but an identity must be given first.
     var needsIdentity: Bool { isIdempotent && identity == nil && !waiting.isEmpty }
-    var canSend: Bool { !waiting.isEmpty && !isRecovering && !needsIdentity && inFlight.count < inFlightMax }
+    var canSend: Bool { !waiting.isEmpty && !isRecovering && !isResending && !needsIdentity && inFlight.count < inFlightMax }
 
     mutating func append(_ batch: Batch) {
         batch.order = nextOrder
@@ -64,7 +67,9 @@ struct PartitionQueue<Batch: QueuedBatch> {
     /// The next batch to send, now in flight; nil when nothing may be sent.
     mutating func next() -> Batch? {
         guard canSend, let batch = waiting.popFirst() else { return nil }
-        if let identity, batch.place == nil {
+        if batch.place != nil {
+            isResending = true
+        } else if let identity {
             batch.place = (identity, nextSequence)
             nextSequence = RecordBatchHeader.sequence(nextSequence, advancedBy: batch.recordCount)
         }
@@ -83,6 +88,7 @@ struct PartitionQueue<Batch: QueuedBatch> {
     private mutating func land(_ batch: Batch) -> Bool {
         guard let position = inFlight.firstIndex(where: { $0 === batch }) else { return false }
         inFlight.remove(at: position)
+        if inFlight.isEmpty { isResending = false }
         return true
     }
 

@@ -111,6 +111,8 @@ public final class Producer: Sendable {
             promise.succeed()
         }
         try? await promise.futureResult.get()
+        // Topics hold their producer, so that records can be written by them alone.
+        topics.withLock { $0 = [:] }
     }
 
     // MARK: Called by topics

@@ -60,4 +60,9 @@ public struct RecordPosition: Sendable, Hashable {
     public var partition: TopicPartition
     /// −1 where the broker gives none.
     public var offset: Int64
+
+    public init(partition: TopicPartition, offset: Int64) {
+        self.partition = partition
+        self.offset = offset
+    }
 }

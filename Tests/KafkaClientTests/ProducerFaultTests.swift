@@ -1,0 +1,190 @@
+import KafkaProtocol
+import NIOCore
+import Synchronization
+import Testing
+
+@testable import KafkaClient
+
+/// The same numbers for the same seed, whatever calls them when.
+private struct Dice: Sendable {
+    let seed: UInt64
+
+    /// A number below `limit` for the `index`th throw.
+    func roll(_ index: Int, below limit: UInt64) -> UInt64 {
+        var z = seed &* 0x9e37_79b9_7f4a_7c15 &+ UInt64(index) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return (z ^ (z >> 31)) % limit
+    }
+}
+
+@Suite(.timeLimit(.minutes(2)))
+struct ProducerFaultTests {
+    private func options() -> ProducerOptions {
+        var options = ProducerOptions()
+        options.batchByteCount = 400
+        options.linger = .milliseconds(1)
+        options.requestByteCountMax = 1000
+        return options
+    }
+
+    /// Writes `count` numbered records with a key each and waits for all.
+    /// - Returns: the records' offsets by value, and why others failed.
+    private func write(_ count: Int, to broker: FakeBroker, options: ProducerOptions) async throws -> (
+        offsets: [String: RecordPosition], failures: [ClientError]
+    ) {
+        let cluster = broker.cluster()
+        defer { cluster.close() }
+        let producer = Producer(cluster, options: options)
+        let topic = try await producer.topic(broker.topic)
+        let outcome = Mutex((offsets: [String: RecordPosition](), failures: [ClientError]()))
+        for number in 0..<count {
+            let value = "\(number)"
+            let key = Array("key \(number % 10)".utf8)
+            while try !enqueue(
+                topic, key, value,
+                { partition, result in
+                    outcome.withLock { outcome in
+                        switch result {
+                        case .success(let offset): outcome.offsets[value] = RecordPosition(partition: partition, offset: offset)
+                        case .failure(let error): outcome.failures.append(error)
+                        }
+                    }
+                })
+            { await producer.room() }
+        }
+        await producer.close()
+        return outcome.withLock { $0 }
+    }
+
+    private func enqueue(
+        _ topic: ProducerTopic, _ key: [UInt8], _ value: String,
+        _ completion: @escaping @Sendable (TopicPartition, Result<Int64, ClientError>) -> Void
+    ) throws -> Bool {
+        let value = Array(value.utf8)
+        return try key.withUnsafeBytes { key in
+            try value.withUnsafeBytes { value in try topic.enqueue(key: key, value: value, completion: completion) }
+        }
+    }
+
+    /// Every record once, in the order written, at the offset that was told.
+    private func check(_ count: Int, _ offsets: [String: RecordPosition], in broker: FakeBroker, partitions: Int) throws {
+        var found: [String] = []
+        for partition in 0..<partitions {
+            let values = try broker.values(partition)
+            let numbers = values.compactMap(Int.init)
+            #expect(numbers == numbers.sorted(), "partition \(partition) is out of order")
+            for (offset, value) in values.enumerated() {
+                #expect(offsets[value] == RecordPosition(partition: TopicPartition(broker.topic, Int32(partition)), offset: Int64(offset)))
+            }
+            found += values
+        }
+        #expect(found.count == count)
+        #expect(Set(found).count == count)
+    }
+
+    @Test func everyRecordIsWrittenOnceAndItsOffsetTold() async throws {
+        let broker = try await FakeBroker.start(partitionCount: 4)
+        let (offsets, failures) = try await write(2000, to: broker, options: options())
+        #expect(failures == [])
+        try check(2000, offsets, in: broker, partitions: 4)
+        await broker.stop()
+    }
+
+    @Test(arguments: 1...60)
+    func nothingIsLostRepeatedOrReorderedWhateverFails(seed: UInt64) async throws {
+        let dice = Dice(seed: seed)
+        let broker = try await FakeBroker.start(partitionCount: 3) { request in
+            switch dice.roll(request, below: 12) {
+            case 0: .lostBefore
+            case 1: .lostAfter
+            case 2: .refused(.notLeaderOrFollower)
+            case 3: .refused(.requestTimedOut)
+            case 4: .refused(.kafkaStorageError)
+            case 5: .refused(.notEnoughReplicas)
+            default: nil
+            }
+        }
+        let (offsets, failures) = try await write(1000, to: broker, options: options())
+        #expect(failures == [])
+        try check(1000, offsets, in: broker, partitions: 3)
+        await broker.stop()
+    }
+
+    @Test func aBrokerThatForgetsTheProducerGetsTheRestUnderAnotherIdentity() async throws {
+        let broker = try await FakeBroker.start { request in request == 5 || request == 20 ? .amnesia : nil }
+        let (offsets, failures) = try await write(1000, to: broker, options: options())
+        #expect(failures == [])
+        try check(1000, offsets, in: broker, partitions: 1)
+        await broker.stop()
+    }
+
+    @Test func aBatchThatIsRefusedForGoodFailsAloneAndTheRestGoesOn() async throws {
+        let broker = try await FakeBroker.start { request in request == 3 ? .refused(.invalidRecord) : nil }
+        let (offsets, failures) = try await write(500, to: broker, options: options())
+        #expect(!failures.isEmpty)
+        #expect(offsets.count == 500 - failures.count)
+        try check(offsets.count, offsets, in: broker, partitions: 1)
+        await broker.stop()
+    }
+
+    @Test func whenNothingIsEverTakenRecordsFailInTime() async throws {
+        let broker = try await FakeBroker.start { _ in .refused(.notEnoughReplicas) }
+        var options = options()
+        options.deliveryTimeout = .milliseconds(200)
+        let (offsets, failures) = try await write(50, to: broker, options: options)
+        #expect(failures.count == 50)
+        #expect(offsets.isEmpty)
+        #expect(try broker.values(0) == [])
+        await broker.stop()
+    }
+
+    @Test func withoutAcknowledgementsEverythingIsSentAndNoOffsetTold() async throws {
+        let broker = try await FakeBroker.start()
+        var options = options()
+        options.acknowledgement = .none
+        let (offsets, failures) = try await write(300, to: broker, options: options)
+        #expect(failures == [])
+        #expect(offsets.values.allSatisfy { $0.offset == -1 })
+        await broker.stop()
+    }
+
+    @Test(arguments: CompressionCodec.allCases)
+    func everyCodecArrives(codec: CompressionCodec) async throws {
+        let broker = try await FakeBroker.start()
+        var options = options()
+        options.codec = codec
+        let (offsets, failures) = try await write(500, to: broker, options: options)
+        #expect(failures == [])
+        try check(500, offsets, in: broker, partitions: 1)
+        await broker.stop()
+    }
+
+    @Test func aFullBufferHoldsTheProducerBackAndLosesNothing() async throws {
+        let broker = try await FakeBroker.start(partitionCount: 2)
+        var options = options()
+        options.bufferByteCountMax = 2000
+        let (offsets, failures) = try await write(2000, to: broker, options: options)
+        #expect(failures == [])
+        try check(2000, offsets, in: broker, partitions: 2)
+        await broker.stop()
+    }
+
+    @Test func recordsThatMakeNoSenseAreRefusedAtOnce() async throws {
+        let broker = try await FakeBroker.start()
+        let cluster = broker.cluster()
+        var options = options()
+        options.recordByteCountMax = 100
+        let producer = Producer(cluster, options: options)
+        await #expect(throws: ClientError.self) {
+            _ = try await producer.send(key: nil, value: Array(repeating: 1, count: 101), to: broker.topic)
+        }
+        await #expect(throws: ClientError.self) { _ = try await producer.send(key: nil, value: [1], to: broker.topic, partition: 7) }
+        let position = try await producer.send(key: nil, value: [1], to: broker.topic, partition: 0)
+        #expect(position == RecordPosition(partition: TopicPartition(broker.topic, 0), offset: 0))
+        await producer.close()
+        await #expect(throws: ClientError.self) { _ = try await producer.send(key: nil, value: [1], to: broker.topic) }
+        cluster.close()
+        await broker.stop()
+    }
+}
