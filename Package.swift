@@ -67,6 +67,7 @@ let package = Package(
             ],
             swiftSettings: common),
 
+        .testTarget(name: "TidyTests", swiftSettings: common),
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),
         .testTarget(name: "StoreTests", dependencies: ["Store", "KafkaProtocol"], swiftSettings: common),
         .testTarget(

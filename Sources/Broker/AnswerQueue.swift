@@ -18,7 +18,7 @@ struct Answer: Sendable {
 /// the ready prefix.
 struct AnswerQueue {
     private enum Slot {
-        case awaited(requestBytes: Int)
+        case awaited(requestBytes: Int, expectedBytes: Int)
         case ready(Answer)
     }
 
@@ -26,7 +26,7 @@ struct AnswerQueue {
     private var firstSequence = 0
     /// Bytes of the requests that have no answer yet.
     private(set) var requestBytes = 0
-    /// Bytes of the answers that have not left.
+    /// Bytes of the answers that have not left, and of those being made as far as that is known.
     private(set) var answerBytes = 0
 
     var count: Int { slots.count }
@@ -34,20 +34,28 @@ struct AnswerQueue {
 
     /// Keeps a place for the answer to a request of `requestBytes` bytes, and returns its sequence number.
     mutating func reserve(requestBytes: Int) -> Int {
-        slots.append(.awaited(requestBytes: requestBytes))
+        slots.append(.awaited(requestBytes: requestBytes, expectedBytes: 0))
         self.requestBytes += requestBytes
         return firstSequence + slots.count - 1
+    }
+
+    /// Counts `byteCount` for an answer that is being made.
+    mutating func expect(_ sequence: Int, _ byteCount: Int) {
+        let index = sequence - firstSequence
+        guard slots.indices.contains(index), case .awaited(let requestBytes, let before) = slots[index] else { return }
+        slots[index] = .awaited(requestBytes: requestBytes, expectedBytes: before + byteCount)
+        answerBytes += byteCount
     }
 
     /// Puts an answer into its place. Returns the bytes of the request that it answers.
     mutating func fill(_ sequence: Int, _ answer: Answer) -> Int {
         let index = sequence - firstSequence
-        guard slots.indices.contains(index), case .awaited(let bytes) = slots[index] else {
+        guard slots.indices.contains(index), case .awaited(let bytes, let expected) = slots[index] else {
             preconditionFailure("request \(sequence) of a connection was answered twice")
         }
         slots[index] = .ready(answer)
         requestBytes -= bytes
-        answerBytes += answer.byteCount
+        answerBytes += answer.byteCount - expected
         return bytes
     }
 

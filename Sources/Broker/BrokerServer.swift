@@ -20,6 +20,7 @@ public final class BrokerServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let channels: [any Channel]
     private let sweeps: [RepeatedTask]
+    private let isStopped = Atomic(false)
     private let retention: Task<Void, Never>
 
     private init(endpoints: [Endpoint], context: BrokerContext, group: MultiThreadedEventLoopGroup, channels: [any Channel]) {
@@ -79,13 +80,15 @@ public final class BrokerServer: Sendable {
 
     /// Stops accepting, takes no more requests, answers those it took, and closes all connections; those that are not
     /// done after `patience` are closed as they are.
+    /// A second call returns at once.
     public func stop(within patience: Duration = .seconds(5)) async {
+        guard !isStopped.exchange(true, ordering: .relaxed) else { return }
         for channel in channels { try? await channel.close() }
         retention.cancel()
         for sweep in sweeps { sweep.cancel() }
         for lane in context.lanes { lane.loop.execute { lane.drain() } }
         let deadline = ContinuousClock.now + patience
-        while await connectionCount() > 0, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
+        while await countConnections() > 0, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
         for lane in context.lanes { lane.loop.execute { lane.closeAll() } }
         try? await context.readers.shutdownGracefully()
         try? await group.shutdownGracefully()
@@ -93,6 +96,11 @@ public final class BrokerServer: Sendable {
 
     /// Clients connected now.
     public func connectionCount() async -> Int {
+        guard !isStopped.load(ordering: .relaxed) else { return 0 }
+        return await countConnections()
+    }
+
+    private func countConnections() async -> Int {
         var count = 0
         for lane in context.lanes { count += (try? await lane.loop.submit { lane.connectionCount }.get()) ?? 0 }
         return count

@@ -182,6 +182,9 @@ final class Connection: ChannelDuplexHandler {
 
     // MARK: Out
 
+    /// Counts an answer that is being made elsewhere, so that not too many are at once.
+    func expect(_ sequence: Int, _ byteCount: Int) { answers.expect(sequence, byteCount) }
+
     /// Puts an answer into its place; it leaves when those before it have left.
     func answer(_ sequence: Int, _ answer: Answer) {
         guard context != nil else { return broker.responseBytes.giveBack(answer.admittedBytes) }

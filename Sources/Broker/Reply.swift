@@ -37,6 +37,9 @@ final class Reply: Sendable {
         spend(Answer(message: message, records: records, admittedBytes: admittedBytes))
     }
 
+    /// Says, on the connection's loop, how many bytes are being gathered for the answer.
+    func expect(_ byteCount: Int) { connection.value.expect(sequence, byteCount) }
+
     /// The request asked for no answer.
     func none() { spend(Answer()) }
 

@@ -18,6 +18,8 @@ public struct LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
     public static let noSpace = LMDBError(code: ENOSPC)
     /// `EIO`; LMDB reports a short write, as on a file system that has just filled up, as this too.
     public static let inputOutput = LMDBError(code: EIO)
+    /// Writing a meta page failed: the environment answers nothing any more, not even readers.
+    public static let panic = LMDBError(code: MDB_PANIC)
     public static let keyExists = LMDBError(code: MDB_KEYEXIST)
 }
 

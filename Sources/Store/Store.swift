@@ -110,7 +110,8 @@ public final class Store: Sendable {
     /// Writes a consistent copy of the last commit into the empty or new directory `target` while the store serves.
     /// `compacting` leaves free pages out; the file grows by what is written while it runs.
     public func backup(
-        to target: String, compacting: Bool = false, progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void = { _, _ in }
+        to target: String, compacting: Bool = false,
+        progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void = { _, _ in }
     ) throws(StoreError) {
         try HotCopy(environment, to: target, compacting: compacting).run(progress)
     }
@@ -158,9 +159,40 @@ private final class ReaderPool: Sendable {
         var readers: [LogReader] = []
     }
 
-    private let parked = Mutex(Parked())
+    /// What readers look into once the environment of the store has failed.
+    private struct Refuge: Sendable {
+        let environment: Environment
+        let databases: Databases
+    }
 
+    private let parked = Mutex(Parked())
+    private let refuge = Mutex<Refuge?>(nil)
+
+    /// A reader with a fresh snapshot. A meta page that could not be written makes LMDB refuse even readers
+    /// (`MDB_PANIC`); from then on they look into a second, unlocked view of the file, which nobody writes any more.
     func take(_ environment: Environment, _ databases: Databases) throws(LMDBError) -> LogReader {
+        do { return try takeParked(environment, databases) } catch {
+            guard error == .panic else { throw error }
+        }
+        clear()
+        let refuge = try openRefuge(environment.path)
+        return try takeParked(refuge.environment, refuge.databases)
+    }
+
+    private func openRefuge(_ path: String) throws(LMDBError) -> Refuge {
+        try refuge.withLock { refuge throws(LMDBError) in
+            if let refuge { return refuge }
+            let environment = try Environment(path: path, options: Environment.Options(readOnly: true, unlocked: true))
+            let snapshot = try environment.snapshot()
+            let databases = try Databases(existingIn: snapshot)
+            try snapshot.commit()
+            let opened = Refuge(environment: environment, databases: databases)
+            refuge = opened
+            return opened
+        }
+    }
+
+    private func takeParked(_ environment: Environment, _ databases: Databases) throws(LMDBError) -> LogReader {
         guard let reader = parked.withLock({ UncheckedReader(reader: $0.readers.popLast()) }).reader else {
             return try LogReader(environment, databases)
         }

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from broker import BINARY, Broker, lmbroker, run_tool, verify
-from messages import METADATA
+from messages import DESCRIBE_CONFIGS, METADATA
 
 
 def produce(broker, topic, text, *options):
@@ -98,10 +98,11 @@ def test_serve_is_what_happens_without_a_subcommand_and_reads_a_file(tmp_path):
                               "--set", "num.partitions=7"]
     broker.start()
     lmbroker("topic", "create", "made", "--broker", broker.bootstrap)
-    described = lmbroker("topic", "describe", "made", "--broker", broker.bootstrap).stdout
     with broker.connect() as connection:
+        described = connection.ask(DESCRIBE_CONFIGS, 4, resources=[dict(
+            resource_type=2, resource_name="made", configuration_keys=["max.message.bytes"])])
         assert len(connection.ask(METADATA, 12, topics=[dict(name="made")]).topics[0].partitions) == 7
-    assert "4321" in described
+    assert described.results[0].configs[0].value == "4321"
     broker.stop()
 
 

@@ -6,6 +6,7 @@ internal import Store
 struct CreateTopicsHandler: Handler {
     func handle(_ request: CreateTopicsRequest, _ call: Call, _ reply: Reply) {
         var creation = TopicCreation(call.broker)
+        let defaults = reply.version >= 5 ? Self.configs([:], call) : []
         var counts: [String: Int] = [:]
         for topic in request.topics { counts[topic.name, default: 0] += 1 }
         var answers: [CreateTopicsResponse.Topic] = []
@@ -16,7 +17,7 @@ struct CreateTopicsHandler: Handler {
                 guard count == 1 else { throw Refusal(.invalidRequest, "Duplicate topic name.") }
                 let plan = try creation.plan(topic)
                 plans.append((answers.count, plan))
-                answers.append(Self.answer(plan, id: Uuid(), call))
+                answers.append(Self.answer(plan, defaults, call))
             } catch {
                 answers.append(Self.answer(topic.name, error))
             }
@@ -39,17 +40,24 @@ struct CreateTopicsHandler: Handler {
     private func send(_ topics: [CreateTopicsResponse.Topic], _ reply: Reply) {
         var response = CreateTopicsResponse()
         response.topics = topics
-        reply.send(response, capacity: 256 + topics.count * 2048)
+        reply.send(response, capacity: 256 + min(topics.count, 1000) * 2048)
     }
 
-    private static func answer(_ plan: TopicCreation.Plan, id: Uuid, _ call: Call) -> CreateTopicsResponse.Topic {
+    /// `defaults`: the configs of a topic without overrides.
+    private static func answer(_ plan: TopicCreation.Plan, _ defaults: [CreateTopicsResponse.Config], _ call: Call)
+        -> CreateTopicsResponse.Topic
+    {
         var topic = CreateTopicsResponse.Topic()
         topic.name = plan.name
-        topic.topicID = id
         topic.numPartitions = Int32(plan.partitionCount)
         topic.replicationFactor = 1
         guard call.header.version >= 5 else { return topic }
-        topic.configs = call.broker.configuration.current.layers.describeTopic(overrides: plan.configs).map { described in
+        topic.configs = plan.configs.isEmpty ? defaults : Self.configs(plan.configs, call)
+        return topic
+    }
+
+    private static func configs(_ overrides: [String: String], _ call: Call) -> [CreateTopicsResponse.Config] {
+        call.broker.configuration.current.layers.describeTopic(overrides: overrides).map { described in
             var config = CreateTopicsResponse.Config()
             config.name = described.name
             config.value = described.value
@@ -58,7 +66,6 @@ struct CreateTopicsHandler: Handler {
             config.isSensitive = described.isSensitive
             return config
         }
-        return topic
     }
 
     private static func answer(_ name: String, _ refusal: Refusal) -> CreateTopicsResponse.Topic {

@@ -2,11 +2,25 @@ internal import KafkaProtocol
 internal import Store
 
 /// DescribeConfigs 1–4 (KIP-226, KIP-569) of topics, brokers and the broker's one logger.
+/// A resource that is named twice is answered once: an answer is a thousand times as long as the question.
 struct DescribeConfigsHandler: Handler {
+    /// More are described off the event loop.
+    private static let resourcesOnLoopMax = 16
+
+    private struct Target: Hashable {
+        let type: Int8
+        let name: String
+    }
+
     func handle(_ request: DescribeConfigsRequest, _ call: Call, _ reply: Reply) {
-        var response = DescribeConfigsResponse()
-        response.results = request.resources.map { Self.describe($0, request, call.broker) }
-        reply.send(response, capacity: 256 + request.resources.count * 4096)
+        var seen: Set<Target> = []
+        let resources = request.resources.filter { seen.insert(Target(type: $0.resourceType, name: $0.resourceName)).inserted }
+        let send: @Sendable () -> Void = {
+            var response = DescribeConfigsResponse()
+            response.results = resources.map { Self.describe($0, request, call.broker) }
+            reply.send(response, capacity: 256 + min(resources.count, 1000) * 4096)
+        }
+        if resources.count > Self.resourcesOnLoopMax { call.offLoop(send) } else { send() }
     }
 
     private static func describe(

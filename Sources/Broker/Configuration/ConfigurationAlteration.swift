@@ -36,6 +36,9 @@ public enum AlterableConfigs: Sendable {
     case topic
     case broker
 
+    /// The longest value: all values of a topic go into one row of the store.
+    static let valueBytesMax = 4096
+
     /// Checks every name and value of a whole set of overrides (CreateTopics, AlterConfigs).
     public func validate(_ overrides: [String: String]) throws(ConfigurationRefusal) {
         for (name, value) in overrides.sorted(by: { $0.key < $1.key }) { try validate(name, value) }
@@ -83,6 +86,11 @@ public enum AlterableConfigs: Sendable {
 
     private func validate(_ name: String, _ value: String) throws(ConfigurationRefusal) {
         let type = try alterableType(of: name)
+        guard value.utf8.count <= Self.valueBytesMax else {
+            throw ConfigurationRefusal(
+                kind: .invalidConfig,
+                message: "The value of \(name) is \(value.utf8.count) bytes long; accepted are up to \(Self.valueBytesMax).")
+        }
         guard type.accepts(value) else {
             throw ConfigurationRefusal(
                 kind: .invalidConfig,

@@ -61,6 +61,8 @@ enum IgnoredKeys {
 
     /// The known name nearest to `name`, when it is near enough to be a slip of the pen.
     static func nearest(to name: String, among names: some Sequence<String>) -> String? {
+        // Nobody misspells a name so long; and the work grows with its length.
+        guard name.utf8.count <= 100 else { return nil }
         let limit = max(1, name.count / 5)
         return names.map { (name: $0, distance: distance($0, name)) }
             .filter { $0.distance <= limit }

@@ -102,6 +102,7 @@ final class WaitingFetch: @unchecked Sendable {
     func answer() {
         let admitted = call.broker.responseBytes.admit(wantedBytes, least: Self.bytesLeast)
         guard needsDisk else { return answer(admitted) }
+        reply.expect(admitted)
         call.broker.readers.submit { state in
             guard case .active = state else {
                 self.call.broker.responseBytes.giveBack(admitted)

@@ -58,7 +58,8 @@ private let loggerResource: Int8 = 8
                 (topicResource, "none"), (topicResource, "a b"), (topicResource, ""), (brokerResource, "9"), (brokerResource, ""),
                 (loggerResource, "1"), (99, "x"),
             ]
-            let results = try broker.connect().ask(DescribeConfigsRequest(asked)).results
+            let results = try broker.connect().ask(DescribeConfigsRequest(asked + asked)).results
+            #expect(results.count == asked.count, "what is asked for twice is answered once")
             #expect(
                 results.map(\.errorCode) == [
                     .unknownTopicOrPartition, .invalidTopicException, .invalidRequest, .invalidRequest, .none, .none, .invalidRequest,
@@ -96,6 +97,8 @@ private let loggerResource: Int8 = 8
     @Test(arguments: [
         Refused(topicResource, "t", 0, "no.such.config", "1", .invalidConfig),
         Refused(topicResource, "t", 0, "retention.ms", "never", .invalidConfig),
+        Refused(topicResource, "t", 0, "leader.replication.throttled.replicas", String(repeating: "1:1,", count: 2000), .invalidConfig),
+        Refused(topicResource, "t", 0, String(repeating: "x", count: 30_000), "1", .invalidConfig),
         Refused(topicResource, "t", 2, "retention.ms", "5", .invalidConfig),
         Refused(topicResource, "t", 0, "retention.ms", nil, .invalidRequest),
         Refused(topicResource, "t", 9, "retention.ms", "5", .invalidRequest),

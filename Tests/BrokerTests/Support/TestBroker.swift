@@ -13,11 +13,11 @@ final class TestBroker: Sendable {
     private let directory: URL
 
     /// Runs `body` with a broker whose configuration has `settings`, each `NAME=VALUE`.
-    static func with<R>(_ settings: [String] = [], _ body: (TestBroker) async throws -> R) async throws -> R {
+    static func with<R: Sendable>(_ settings: [String] = [], _ body: (TestBroker) async throws -> R) async throws -> R {
         let directory = FileManager.default.temporaryDirectory.appending(path: "lmbroker-test-\(UUID().uuidString)")
         let broker = try await TestBroker(directory, settings)
         do {
-            let result = try await body(broker)
+            let result = try await withTaskExecutorPreference(ThreadPerJobExecutor()) { try await body(broker) }
             await broker.close()
             try? FileManager.default.removeItem(at: directory)
             return result

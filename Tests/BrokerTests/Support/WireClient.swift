@@ -26,11 +26,22 @@ final class WireClient {
 
     deinit { close(descriptor) }
 
-    /// Sends `request` and returns the answer to it.
-    func ask<R: Request>(_ request: R, version: Int16 = R.versions.upperBound) throws -> R.Response {
+    /// Sends `request` and returns the answer to it. `records`: what its slices are of.
+    func ask<R: Request>(_ request: R, version: Int16 = R.versions.upperBound, records: [UInt8] = []) throws -> R.Response {
+        let sent = try send(request, version: version, records: records)
+        return try receive(R.self, version: version, correlationID: sent)
+    }
+
+    /// Sends `request` without waiting, and returns its correlation id.
+    @discardableResult
+    func send<R: Request>(_ request: R, version: Int16 = R.versions.upperBound, records: [UInt8] = []) throws -> Int32 {
         correlationID += 1
-        let sent = encodeRequest(request, correlationID: correlationID, clientID: "test", version: version)
-        try write(sent.joined(with: [UInt8]().span.bytes))
+        try write(encodeRequest(request, correlationID: correlationID, clientID: "test", version: version).joined(with: records.span.bytes))
+        return correlationID
+    }
+
+    /// The next answer, which must be to the request that bore `correlationID`.
+    func receive<R: Request>(_: R.Type, version: Int16 = R.versions.upperBound, correlationID: Int32) throws -> R.Response {
         let frame = try readFrame()
         guard try responseCorrelationID(frame.span.bytes) == correlationID else {
             throw Failure(description: "an answer to another request")
@@ -38,7 +49,20 @@ final class WireClient {
         return try decodeResponse(R.self, version: version, frame.span.bytes)
     }
 
-    private func write(_ bytes: [UInt8]) throws {
+    /// True when the broker closes the connection, with nothing more to read from it.
+    func isClosed() -> Bool {
+        var byte: UInt8 = 0
+        let got = recv(descriptor, &byte, 1, 0)
+        return got == 0 || got < 0 && errno == ECONNRESET
+    }
+
+    /// Lets reads give up after a while in which nothing came.
+    func setPatience(milliseconds: Int) {
+        var patience = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    func write(_ bytes: [UInt8]) throws {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
@@ -47,7 +71,7 @@ final class WireClient {
         }
     }
 
-    private func readFrame() throws -> [UInt8] {
+    func readFrame() throws -> [UInt8] {
         let size = try read(4).reduce(0) { $0 << 8 | Int($1) }
         return try read(size)
     }

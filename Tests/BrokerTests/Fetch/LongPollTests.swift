@@ -1,0 +1,113 @@
+import KafkaProtocol
+import NIOCore
+import Store
+import Testing
+
+@testable import Broker
+
+@Suite struct LongPollTests {
+    @Test func aWaitingFetchIsWokenByTheCommitThatSatisfiesIt() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("woken", partitions: 2)
+            let client = try broker.connect()
+            let fetch = try client.send(FetchRequest("woken", [(0, 0), (1, 0)], maxWaitMs: 60_000), version: 12)
+            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await broker.append([1, 2, 3], to: topic.partitions[1], timestamp: 1)
+            let answer = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)
+            #expect(answer.recordBytes(0) == 0)
+            #expect(answer.recordBytes(1) ?? 0 > 61)
+            #expect(await broker.parkedFetchCount() == 0)
+        }
+    }
+
+    @Test func minBytesAreWaitedFor() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("patient")
+            let client = try broker.connect()
+            let fetch = try client.send(FetchRequest("patient", [(0, 0)], maxWaitMs: 60_000, minBytes: 3000), version: 12)
+            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            for _ in 0..<3 { try await broker.append([UInt8](repeating: 1, count: 1000), to: topic.partitions[0], timestamp: 1) }
+            let answer = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)
+            #expect(answer.recordBytes(0) ?? 0 >= 3000)
+        }
+    }
+
+    @Test func theEndOfTheWaitAnswersWithNothing() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("empty")
+            let answer = try broker.connect().ask(FetchRequest("empty", [(0, 0)], maxWaitMs: 50), version: 12)
+            #expect(answer.recordBytes(0) == 0)
+            #expect(answer.partitions[0].highWatermark == 0)
+        }
+    }
+
+    @Test func errorsAreNotWaitedWith() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("short")
+            let client = try broker.connect()
+            let beyond = try client.ask(FetchRequest("short", [(0, 5)], maxWaitMs: 60_000), version: 12)
+            #expect(beyond.partitions.map(\.errorCode) == [.offsetOutOfRange])
+            let unknown = try client.ask(FetchRequest("short", [(0, 0), (9, 0)], maxWaitMs: 60_000), version: 12)
+            #expect(unknown.partitions.map(\.errorCode) == [.none, .unknownTopicOrPartition])
+            let byID = try client.ask(FetchRequest("", [(0, 0)], maxWaitMs: 60_000), version: 13)
+            #expect(byID.partitions.map(\.errorCode) == [.unknownTopicID])
+        }
+    }
+
+    @Test func aClientThatLeavesTakesItsWaitingFetchAlong() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("left")
+            do {
+                let client = try broker.connect()
+                for _ in 0..<5 { try client.send(FetchRequest("left", [(0, 0)], maxWaitMs: 600_000), version: 12) }
+                while await broker.parkedFetchCount() < 5 { await Task.yield() }
+            }
+            while await broker.parkedFetchCount() > 0 { await Task.yield() }
+        }
+    }
+
+    /// Every record is delivered to every one of many that wait, whatever the race between parking and committing.
+    @Test func noWakeUpIsLost() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("raced")
+            let count: Int64 = 300
+            try await withThrowingTaskGroup(of: Int64.self) { group in
+                for _ in 0..<3 {
+                    group.addTask {
+                        try await onThread {
+                            let client = try broker.connect()
+                            var offset: Int64 = 0
+                            while offset < count {
+                                let answer = try client.ask(FetchRequest("raced", [(0, offset)], maxWaitMs: 15_000), version: 12)
+                                // A wait that ends without records is a wake-up lost.
+                                guard answer.recordBytes(0) ?? 0 > 0 else { return offset }
+                                offset = answer.partitions[0].highWatermark
+                            }
+                            return offset
+                        }
+                    }
+                }
+                for _ in 0..<count { try await broker.append([1], to: topic.partitions[0], timestamp: 1) }
+                for try await offset in group { #expect(offset == count) }
+            }
+        }
+    }
+
+    @Test func theFirstBatchComesWholeAndTheLimitHoldsForTheRest() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("limited", partitions: 3)
+            for partition in topic.partitions {
+                for _ in 0..<3 { try await broker.append([UInt8](repeating: 1, count: 1000), to: partition, timestamp: 1) }
+            }
+            let client = try broker.connect()
+            let answer = try client.ask(FetchRequest("limited", [(1, 0), (0, 0), (2, 0)], partitionMaxBytes: 10), version: 12)
+            #expect(answer.recordBytes(1).map { (1000..<1200).contains($0) } == true)
+            #expect([answer.recordBytes(0), answer.recordBytes(2)] == [0, 0])
+            var capped = FetchRequest("limited", [(0, 0), (1, 0), (2, 0)])
+            capped.maxBytes = 4000
+            let shared = try client.ask(capped, version: 12)
+            #expect(shared.recordBytes(0) ?? 0 > 3000)
+            #expect(shared.partitions.reduce(0) { $0 + ($1.records?.length ?? 0) } <= 4000)
+        }
+    }
+}

@@ -1,0 +1,102 @@
+import KafkaProtocol
+import NIOCore
+import Store
+import Testing
+
+@testable import Broker
+
+@Suite struct PipeliningTests {
+    /// Answers that are ready at once wait for those that need a commit or records.
+    @Test func answersComeInTheOrderOfTheRequests() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("ordered")
+            let client = try broker.connect()
+            let one = try batch(["value"])
+            var sent: [(produce: Int32, versions: Int32)] = []
+            for _ in 0..<50 {
+                let produce = try client.send(ProduceRequest("ordered", batch: one), version: 9, records: one)
+                sent.append((produce, try client.send(ApiVersionsRequest(), version: 0)))
+            }
+            for (round, ids) in sent.enumerated() {
+                let produced = try client.receive(ProduceRequest.self, version: 9, correlationID: ids.produce)
+                #expect(produced.responses[0].partitionResponses[0].baseOffset == Int64(round))
+                _ = try client.receive(ApiVersionsRequest.self, version: 0, correlationID: ids.versions)
+            }
+        }
+    }
+
+    /// The fetch ahead waits for the produce behind it on the same connection, and is woken by it.
+    @Test func aWaitingFetchHoldsBackItsSuccessorsAnswersButNotTheirWork() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("held")
+            let client = try broker.connect()
+            let one = try batch(["value"])
+            let fetch = try client.send(FetchRequest("held", [(0, 0)], maxWaitMs: 15_000), version: 12)
+            let produce = try client.send(ProduceRequest("held", batch: one), version: 9, records: one)
+            let fetched = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)
+            #expect(fetched.recordBytes(0) == one.count)
+            let produced = try client.receive(ProduceRequest.self, version: 9, correlationID: produce)
+            #expect(produced.responses[0].partitionResponses[0].errorCode == .none)
+        }
+    }
+
+    @Test func aRequestWithoutAcknowledgementHasNoAnswer() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("silent")
+            let client = try broker.connect()
+            let one = try batch(["value"])
+            try client.send(ProduceRequest("silent", batch: one, acks: 0), version: 9, records: one)
+            // The next answer on the wire is the next request's.
+            _ = try client.ask(ApiVersionsRequest())
+            #expect(topic.partitions[0].highWatermark == 1)
+        }
+    }
+
+    @Test func aFailureWithoutAcknowledgementClosesTheConnection() async throws {
+        try await TestBroker.with { broker in
+            let client = try broker.connect()
+            let one = try batch(["value"])
+            try client.send(ProduceRequest("missing", batch: one, acks: 0), version: 9, records: one)
+            #expect(client.isClosed())
+        }
+    }
+
+    /// What a client has sent before it hangs up is kept.
+    @Test func recordsOfAClientThatLeavesAtOnceAreAppended() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("left")
+            let one = try batch(["value"])
+            do {
+                let client = try broker.connect()
+                try client.send(ProduceRequest("left", batch: one, acks: 0), version: 9, records: one)
+            }
+            let reader = try broker.connect()
+            let fetched = try reader.ask(FetchRequest("left", [(0, 0)], maxWaitMs: 15_000), version: 12)
+            #expect(fetched.recordBytes(0) == one.count)
+        }
+    }
+
+    @Test func stoppingAnswersWhatWasTakenAndClosesTheRest() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("stopped")
+            let client = try broker.connect()
+            let waiting = try broker.connect()
+            let fetch = try waiting.send(FetchRequest("stopped", [(0, 0)], maxWaitMs: 60_000), version: 12)
+            _ = try client.ask(ApiVersionsRequest())
+            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            await broker.server.stop()
+            let fetched = try waiting.receive(FetchRequest.self, version: 12, correlationID: fetch)
+            #expect(fetched.recordBytes(0) == 0)
+            #expect(waiting.isClosed())
+            #expect(client.isClosed())
+        }
+    }
+}
+
+extension TestBroker {
+    func parkedFetchCount() async -> Int {
+        var count = 0
+        for lane in server.context.lanes { count += (try? await lane.loop.submit { lane.parked.count }.get()) ?? 0 }
+        return count
+    }
+}
