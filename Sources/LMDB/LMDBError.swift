@@ -20,6 +20,8 @@ public struct LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
     public static let inputOutput = LMDBError(code: EIO)
     /// Writing a meta page failed: the environment answers nothing any more, not even readers.
     public static let panic = LMDBError(code: MDB_PANIC)
+    /// What is stored is not what LMDB, or its caller, wrote.
+    public static let corrupted = LMDBError(code: MDB_CORRUPTED)
     public static let keyExists = LMDBError(code: MDB_KEYEXIST)
 }
 

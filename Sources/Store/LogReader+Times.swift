@@ -15,8 +15,7 @@ public struct TimestampedOffset: Sendable, Equatable {
 extension LogReader {
     /// The first record, in offset order, whose timestamp is `timestamp` or later. Nil where there is none.
     public func offset(in partition: Partition, atOrAfter timestamp: Int64) throws(StoreError) -> TimestampedOffset? {
-        try renew()
-        let tail = partition.tail.withLock { tail in tail.pieces.first { $0.maxTimestamp >= timestamp }?.baseOffset }
+        let tail = try renew(beside: partition).pieces.first { $0.maxTimestamp >= timestamp }?.baseOffset
         let sealed = try lmdb("looking up a time") { () throws(LMDBError) in
             try snapshot.firstExtent(of: partition.id, databases, runningMaximum: timestamp) { $0.own >= timestamp }
         }
@@ -26,67 +25,116 @@ extension LogReader {
 
     /// The first record of the greatest timestamp in the partition (KIP-734). Nil where there is no record.
     public func maxTimestamp(in partition: Partition) throws(StoreError) -> TimestampedOffset? {
-        try renew()
-        let tail = partition.tail.withLock { tail in
-            tail.pieces.reduce(nil as (own: Int64, baseOffset: Int64)?) { best, piece in
-                (best?.own ?? -1) >= piece.maxTimestamp ? best : (piece.maxTimestamp, piece.baseOffset)
-            }
+        let tail = try renew(beside: partition)
+        let start = tail.logStartOffset
+        let (latest, first) = try lmdb("looking up the greatest time") { () throws(LMDBError) in
+            let latest = try snapshot.latestExtent(of: partition.id, databases, from: start)
+            let first = try snapshot.firstExtent(of: partition.id, databases, runningMaximum: .min) { $0.baseOffset >= start }
+            return (latest, first)
         }
-        let sealed = try lmdb("looking up the greatest time") { () throws(LMDBError) in try snapshot.latestExtent(of: partition.id, databases) }
-        let places = [sealed.map { ($0.own, $0.baseOffset) }, tail.map { ($0.own, $0.baseOffset) }].compactMap { $0 }
-        guard let greatest = places.map(\.0).max() else { return nil }
-        guard let start = places.filter({ $0.0 == greatest }).map(\.1).min() else { return nil }
-        return try firstRecord(in: partition, from: start) { $0 >= greatest }
+        var places = tail.pieces.filter { $0.baseOffset >= start }.map { (time: $0.maxTimestamp, offset: $0.baseOffset) }
+        if let latest { places.append((latest.own, latest.baseOffset)) }
+        // The log may begin in the middle of an extent or a batch, whose greatest timestamp may be of a record before.
+        let whole = min(first?.baseOffset ?? .max, tail.pieces.first { $0.baseOffset >= start }?.baseOffset ?? tail.highWatermark)
+        if start < whole, let time = try greatestTimestamp(in: partition, from: start, below: whole) { places.append((time, start)) }
+        guard let greatest = places.map(\.time).max() else { return nil }
+        guard let from = places.filter({ $0.time == greatest }).map(\.offset).min() else { return nil }
+        return try firstRecord(in: partition, from: from) { $0 >= greatest }
     }
 
     /// Retention by time: the end of the partition's leading extents and batches whose records are all older than `timestamp`.
     public func expiredEnd(of partition: Partition, before timestamp: Int64) throws(StoreError) -> Int64 {
-        try renew()
-        let tail = partition.tail.withLock { tail in
-            (sealedEnd: tail.sealedEnd, kept: tail.pieces.first { $0.maxTimestamp >= timestamp }?.baseOffset ?? tail.highWatermark)
-        }
+        let tail = try renew(beside: partition)
+        let keptOfTail = tail.pieces.first { $0.maxTimestamp >= timestamp }?.baseOffset ?? tail.highWatermark
         let kept = try lmdb("looking for expired extents") { () throws(LMDBError) in
             try snapshot.firstExtent(of: partition.id, databases, runningMaximum: .min) { $0.own >= timestamp }
         }
-        guard let kept, kept.baseOffset < tail.sealedEnd else { return tail.kept }
-        return max(kept.baseOffset, partition.logStartOffset)
+        return max(min(kept?.baseOffset ?? .max, keptOfTail), tail.logStartOffset)
     }
 
     /// Retention by size: the end of the leading extents without which the partition still holds at least `bytes`.
     public func oversizeEnd(of partition: Partition, keeping bytes: Int) throws(StoreError) -> Int64 {
-        try renew()
-        let excess = partition.byteCount - bytes
-        let (start, sealedEnd) = partition.tail.withLock { ($0.logStartOffset, $0.sealedEnd) }
-        guard excess > 0 else { return start }
+        let tail = try renew(beside: partition)
+        let start = tail.logStartOffset
+        guard tail.byteCount > bytes else { return start }
+        let unsealed = tail.pieces.reduce(0) { $0 + Int($1.byteCount) }
         let end = try lmdb("measuring extents") { () throws(LMDBError) in
-            try snapshot.endOfExtents(of: partition.id, databases, from: start, holdingAtMost: excess)
+            // Not by the partition's own sum: what was let go of before may wait for its deletion still, and is no reason to
+            // let go of more.
+            let sealed = try snapshot.byteCountOfExtents(of: partition.id, databases, from: start, below: tail.sealedEnd)
+            let excess = sealed + unsealed - bytes
+            return excess > 0 ? try snapshot.endOfExtents(of: partition.id, databases, from: start, holdingAtMost: excess) : start
         }
-        return max(start, min(end ?? sealedEnd, sealedEnd))
+        return max(start, min(end ?? tail.sealedEnd, tail.sealedEnd))
+    }
+
+    /// Renews the snapshot and returns the partition's tail as it stood then: between the two, nothing was sealed, deleted or let
+    /// go of. Otherwise an extent could be missed in both, and records let go of before their time.
+    private func renew(beside partition: Partition) throws(StoreError) -> PartitionTail {
+        var before = partition.tail.withLock { $0 }
+        while true {
+            try renew()
+            let after = partition.tail.withLock { $0 }
+            if after.isAsSealed(as: before) { return after }
+            before = after
+        }
+    }
+
+    /// The greatest timestamp of a record from `offset` on, of the batches that begin below `end`. Nil where there is none.
+    private func greatestTimestamp(in partition: Partition, from offset: Int64, below end: Int64) throws(StoreError) -> Int64? {
+        var greatest: Int64?
+        try forEachBatch(in: partition, from: offset, below: end) { (header, at, batches) throws(StoreError) in
+            if header.isControl { return true }
+            var time = header.maxTimestamp
+            if header.baseOffset < offset {
+                var latest: Int64?
+                _ = try batches.firstRecord(of: header, at: at, from: offset) { time in
+                    latest = max(latest ?? time, time)
+                    return false
+                }
+                // The log append time is the whole batch's.
+                time = latest ?? header.maxTimestamp
+            }
+            greatest = max(greatest ?? time, time)
+            return true
+        }
+        return greatest
     }
 
     /// Walks batches from `offset` on, looking inside those that may hold a record whose timestamp is `wanted`.
     private func firstRecord(
         in partition: Partition, from offset: Int64, where wanted: (Int64) -> Bool
     ) throws(StoreError) -> TimestampedOffset? {
-        let limit = partition.highWatermark
         let logStart = partition.logStartOffset
-        var offset = max(offset, logStart)
+        var result: TimestampedOffset?
+        try forEachBatch(in: partition, from: max(offset, logStart), below: partition.highWatermark) {
+            (header, at, batches) throws(StoreError) in
+            guard wanted(header.maxTimestamp), !header.isControl,
+                let found = try batches.firstRecord(of: header, at: at, from: logStart, where: wanted)
+            else { return true }
+            result = TimestampedOffset(timestamp: found.timestamp, offset: found.offset, leaderEpoch: header.partitionLeaderEpoch)
+            return false
+        }
+        return result
+    }
+
+    /// Calls `body` with each batch from the one that holds `offset` on, while it returns true.
+    private func forEachBatch(
+        in partition: Partition, from offset: Int64, below limit: Int64,
+        _ body: (_ header: RecordBatchHeader, _ at: Int, _ batches: ArraySink) throws(StoreError) -> Bool
+    ) throws(StoreError) {
+        var offset = offset
         while offset < limit {
             var batches = ArraySink()
             _ = try read(partition, from: offset, limit: limit, maxBytes: extentByteCountMax, firstBatchWhole: true, into: &batches)
             var at = 0
             while let header = batches.bytes.withUnsafeBytes({ RecordBatchHeader($0, at: at) }) {
-                if wanted(header.maxTimestamp), !header.isControl,
-                    let found = try batches.firstRecord(of: header, at: at, from: logStart, where: wanted)
-                {
-                    return TimestampedOffset(timestamp: found.timestamp, offset: found.offset, leaderEpoch: header.partitionLeaderEpoch)
-                }
+                guard try body(header, at, batches) else { return }
                 at += header.byteCount
                 offset = header.nextOffset
             }
-            if at == 0 { return nil }
+            if at == 0 { return }
         }
-        return nil
     }
 }
 
@@ -102,11 +150,14 @@ private struct ArraySink: RecordSink {
     func firstRecord(
         of header: RecordBatchHeader, at: Int, from logStart: Int64, where wanted: (Int64) -> Bool
     ) throws(StoreError) -> (timestamp: Int64, offset: Int64)? {
-        if header.timestampType == .logAppendTime { return (header.maxTimestamp, max(header.baseOffset, logStart)) }
+        if header.timestampType == .logAppendTime {
+            return wanted(header.maxTimestamp) ? (header.maxTimestamp, max(header.baseOffset, logStart)) : nil
+        }
         do {
             let records = Array(bytes[(at + RecordBatchHeader.headerByteCount)..<(at + header.byteCount)])
             guard let codec = header.codec else { throw StoreError.corrupt("a batch names an unknown codec") }
-            let plain = codec == .none ? records : try records.withUnsafeBytes { try codec.decompress($0, limit: Self.decompressedByteCountMax) }
+            let plain =
+                codec == .none ? records : try records.withUnsafeBytes { try codec.decompress($0, limit: Self.decompressedByteCountMax) }
             var reader = RecordReader(plain.span.bytes, of: header)
             while let record = try reader.next() {
                 if record.offset >= logStart, wanted(record.timestamp) { return (record.timestamp, record.offset) }
@@ -141,14 +192,15 @@ extension Snapshot {
         return nil
     }
 
-    /// The first extent of those with the greatest timestamp.
-    borrowing func latestExtent(of partition: PartitionID, _ databases: Databases) throws(LMDBError) -> TimedExtent? {
+    /// The first extent of those with the greatest timestamp, among the ones that begin at `offset` or later.
+    borrowing func latestExtent(of partition: PartitionID, _ databases: Databases, from offset: Int64) throws(LMDBError) -> TimedExtent? {
         guard let greatest = try greatestRunningMaximum(of: partition, databases) else { return nil }
-        if let extent = try firstExtent(of: partition, databases, runningMaximum: greatest, where: { $0.own == greatest }) { return extent }
+        let found = try firstExtent(of: partition, databases, runningMaximum: greatest) { $0.own == greatest && $0.baseOffset >= offset }
+        if let found { return found }
         // The extent that reached the maximum is deleted: what is left must be compared.
         var latest: TimedExtent?
         _ = try firstExtent(of: partition, databases, runningMaximum: .min) { extent in
-            if latest.map({ extent.own > $0.own }) ?? true { latest = extent }
+            if extent.baseOffset >= offset, latest.map({ extent.own > $0.own }) ?? true { latest = extent }
             return false
         }
         return latest
@@ -156,10 +208,24 @@ extension Snapshot {
 
     private borrowing func greatestRunningMaximum(of partition: PartitionID, _ databases: Databases) throws(LMDBError) -> Int64? {
         var cursor = try cursor(in: databases.times)
-        let next = TimeKey(PartitionID(rawValue: partition.rawValue + 1), runningMaximum: .min, baseOffset: 0)
-        let has = try cursor.seek(next) ? try cursor.move(.previous) : try cursor.move(.last)
+        let end = TimeKey(partition, runningMaximum: .max, baseOffset: -1)
+        let has = try cursor.seek(end) ? try cursor.move(.previous) : try cursor.move(.last)
         guard has, let key = TimeKey(cursor.key), key.partition == partition else { return nil }
         return key.runningMaximum
+    }
+
+    /// Bytes of the extents from the one that holds `offset` on that begin below `end`.
+    borrowing func byteCountOfExtents(
+        of partition: PartitionID, _ databases: Databases, from offset: Int64, below end: Int64
+    ) throws(LMDBError) -> Int {
+        var cursor = try cursor(in: databases.log)
+        var more = try cursor.seek(partition, holding: offset)
+        var byteCount = 0
+        while more, let key = LogKey(cursor.key), key.partition == partition, key.baseOffset < end {
+            byteCount += cursor.value.byteCount
+            more = try cursor.move(.next)
+        }
+        return byteCount
     }
 
     /// Where the extents from `offset` on end that hold at most `byteCount` together; nil at the end of the partition.
@@ -184,5 +250,6 @@ extension Snapshot {
 }
 
 extension Cursor {
-    fileprivate var ownMaximum: Int64 { Int64(bigEndian: value.unsafeLoadUnaligned(as: Int64.self)) }
+    /// The value of an entry of `times`; a damaged one counts as the latest time, so that nothing is let go of for it.
+    var ownMaximum: Int64 { value.byteCount == 8 ? Int64(bigEndian: value.unsafeLoadUnaligned(as: Int64.self)) : .max }
 }

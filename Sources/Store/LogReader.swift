@@ -27,7 +27,7 @@ public final class LogReader {
         _ partition: Partition, from offset: Int64, limit: Int64, maxBytes: Int, firstBatchWhole: Bool, into sink: inout some RecordSink
     ) throws(StoreError) -> Int {
         var run = ReadRun(offset: offset, limit: limit, bytesLeft: maxBytes, takesFirstWhole: firstBatchWhole)
-        var isRenewed = false
+        var renewals = 0
         while true {
             let place = try locate(partition, &run)
             let before = run.copied
@@ -44,13 +44,14 @@ public final class LogReader {
             }
             if run.isFinished { return run.copied }
             if run.copied > before {
-                isRenewed = false
+                renewals = 0
                 continue
             }
-            // What the tail names is newer than the snapshot, or was sealed and trimmed since: look again, once, in a new one.
-            guard !isRenewed else { return run.copied }
+            // What the tail names is newer than the snapshot, or was sealed and trimmed since: look again in a new one. A
+            // commit may come between the two once more, but not for ever.
+            guard renewals < Self.renewalsMax else { return run.copied }
             try renew()
-            isRenewed = true
+            renewals += 1
         }
     }
 
@@ -58,6 +59,8 @@ public final class LogReader {
         snapshot.park()
         try lmdb("renewing a snapshot") { () throws(LMDBError) in try snapshot.renew() }
     }
+
+    private static let renewalsMax = 4
 
     enum Place {
         case nothing
@@ -126,22 +129,37 @@ struct ReadRun {
         if offset >= limit { isFinished = true }
     }
 
+    /// How far an extent could be taken.
+    enum Taken { case all, upToGap, upToDamage }
+
     /// Takes what is wanted of an extent's batches, in one copy.
-    mutating func take(from extent: UnsafeRawBufferPointer, _ sink: inout some RecordSink) {
+    mutating func take(from extent: UnsafeRawBufferPointer, _ sink: inout some RecordSink) -> Taken {
         var at = 0
         var start: Int?
-        while let header = RecordBatchHeader(headOf: extent, at: at), at + header.byteCount <= extent.count {
+        var taken = Taken.all
+        while at < extent.count, !isFinished {
+            guard let header = RecordBatchHeader(extent, at: at) else {
+                taken = .upToDamage
+                break
+            }
             if header.lastOffset >= offset {
+                guard header.baseOffset <= offset else {
+                    taken = .upToGap
+                    break
+                }
                 guard takes(byteCount: header.byteCount, baseOffset: header.baseOffset) else { break }
                 if start == nil { start = at }
                 took(byteCount: header.byteCount, nextOffset: header.nextOffset)
-                if isFinished {
-                    at += header.byteCount
-                    break
-                }
             }
             at += header.byteCount
         }
         if let start { sink.append(UnsafeRawBufferPointer(rebasing: extent[start..<at])) }
+        return taken
+    }
+
+    /// What comes next cannot be read: what was copied before it is delivered, and the next read, from there, says so.
+    mutating func meetsDamage() throws(LMDBError) {
+        guard copied > 0 else { throw .corrupted }
+        isFinished = true
     }
 }

@@ -28,6 +28,15 @@ struct PartitionTail: Sendable {
 
     var sealedEnd: Int64 { pieces.first?.baseOffset ?? highWatermark }
 
+    /// Bytes of record batches, those of extents that wait for their deletion included.
+    var byteCount: Int { pieces.reduce(Int(logByteCount)) { $0 + ($1.isDirect ? 0 : Int($1.byteCount)) } }
+
+    /// Whether the keyspace holds the same in both. Batches may have been added to the journal.
+    func isAsSealed(as other: PartitionTail) -> Bool {
+        logStartOffset == other.logStartOffset && logByteCount == other.logByteCount && isDeleted == other.isDeleted
+            && sealedEnd == other.sealedEnd
+    }
+
     /// The first piece that ends at or after `offset`.
     func pieceIndex(holding offset: Int64) -> Int {
         var low = 0
@@ -71,9 +80,7 @@ public final class Partition: Sendable {
     /// The epoch of the partition's leadership; a single broker leads for ever.
     public var leaderEpoch: Int32 { 0 }
     /// Bytes of record batches kept.
-    public var byteCount: Int {
-        tail.withLock { tail in tail.pieces.reduce(Int(tail.logByteCount)) { $0 + ($1.isDirect ? 0 : Int($1.byteCount)) } }
-    }
+    public var byteCount: Int { tail.withLock { $0.byteCount } }
     /// The topic was deleted.
     public var isDeleted: Bool { tail.withLock { $0.isDeleted } }
 
@@ -135,6 +142,8 @@ struct PartitionState {
     var asOf: UInt64 = 0
     /// Bytes in the journal, those of this commit included.
     var unsealedByteCount = 0
+    /// When producers that have expired were last looked for, in ms; 0: not since the start.
+    var expiryLookedForMs: Int64 = 0
     var isQueuedForSealing = false
     var isQueuedForDeletion = false
 

@@ -9,7 +9,11 @@ extension Snapshot {
     ) throws(LMDBError) {
         for piece in pieces {
             guard run.takes(byteCount: Int(piece.byteCount), baseOffset: piece.baseOffset) else { return }
-            let isHere = piece.isDirect ? try copyParts(partition, piece, databases, &sink) : try copyEntry(piece, databases, &sink)
+            let isHere =
+                piece.isDirect
+                ? try copyParts(
+                    of: partition, at: piece.baseOffset, byteCount: Int(piece.byteCount), databases, &sink)
+                : try copyEntry(piece, databases, &sink)
             guard isHere else { return }
             run.took(byteCount: Int(piece.byteCount), nextOffset: piece.lastOffset + 1)
         }
@@ -27,23 +31,35 @@ extension Snapshot {
 
     /// Copies a batch that is an extent of its own, in however many parts. False where it is not in the snapshot.
     private borrowing func copyParts(
-        _ partition: PartitionID, _ piece: Piece, _ databases: Databases, _ sink: inout some RecordSink
+        of partition: PartitionID, at baseOffset: Int64, byteCount: Int, _ databases: Databases, _ sink: inout some RecordSink
     ) throws(LMDBError) -> Bool {
-        var copied = 0
-        var part: UInt32 = 0
-        while copied < Int(piece.byteCount) {
-            guard let bytes = try value(LogKey(partition, piece.baseOffset, part: part), in: databases.log) else {
-                precondition(part == 0, "part \(part) of the batch at \(piece.baseOffset) of partition \(partition.rawValue) is missing")
-                return false
+        let count = try partCount(of: partition, at: baseOffset, byteCount: byteCount, databases)
+        for part in 0..<count {
+            if let bytes = try value(LogKey(partition, baseOffset, part: part), in: databases.log) {
+                bytes.withUnsafeBytes { sink.append($0) }
             }
-            bytes.withUnsafeBytes { sink.append($0) }
-            copied += bytes.byteCount
-            part += 1
         }
-        return true
+        return count > 0
     }
 
-    /// Copies batches of the keyspace, extent by extent, up to the one that begins at or after `end`.
+    /// The parts that make up a batch of `byteCount` bytes; 0 where there is none in this snapshot. Looked at before anything is
+    /// copied: a length that lies must not draw in what belongs to others.
+    private borrowing func partCount(
+        of partition: PartitionID, at baseOffset: Int64, byteCount: Int, _ databases: Databases
+    ) throws(LMDBError) -> UInt32 {
+        var measured = 0
+        var part: UInt32 = 0
+        while measured < byteCount {
+            guard let bytes = try value(LogKey(partition, baseOffset, part: part), in: databases.log) else { break }
+            measured += bytes.byteCount
+            part += 1
+        }
+        guard part == 0 || measured == byteCount else { throw .corrupted }
+        return part
+    }
+
+    /// Copies batches of the keyspace, extent by extent, up to the one that begins at or after `end`, or to where the next
+    /// offset is not in this snapshot: an extent behind it, taken straight from a producer, may be there already.
     borrowing func copyExtents(
         of partition: PartitionID, below end: Int64, _ databases: Databases, _ run: inout ReadRun, _ sink: inout some RecordSink
     ) throws(LMDBError) {
@@ -52,13 +68,18 @@ extension Snapshot {
         while more, !run.isFinished, let key = LogKey(cursor.key), key.partition == partition, key.baseOffset < end {
             if key.part == 0, let large = cursor.headOfLargeBatch {
                 if large.lastOffset >= run.offset {
-                    guard run.takes(byteCount: large.byteCount, baseOffset: large.baseOffset) else { return }
-                    var copied = cursor.copyValue(to: &sink)
-                    while copied < large.byteCount, try cursor.move(.next) { copied += cursor.copyValue(to: &sink) }
+                    guard key.baseOffset <= run.offset, run.takes(byteCount: large.byteCount, baseOffset: key.baseOffset) else { return }
+                    do {
+                        _ = try copyParts(of: partition, at: key.baseOffset, byteCount: large.byteCount, databases, &sink)
+                    } catch { return try run.meetsDamage() }
                     run.took(byteCount: large.byteCount, nextOffset: large.nextOffset)
                 }
             } else if key.part == 0 {
-                cursor.takeBatches(&run, &sink)
+                switch cursor.takeBatches(&run, &sink) {
+                case .all: break
+                case .upToGap: return
+                case .upToDamage: return try run.meetsDamage()
+                }
             }
             if !run.isFinished { more = try cursor.move(.next) }
         }
@@ -86,12 +107,7 @@ extension Cursor {
         return header
     }
 
-    func copyValue(to sink: inout some RecordSink) -> Int {
-        value.withUnsafeBytes { sink.append($0) }
-        return value.byteCount
-    }
-
-    func takeBatches(_ run: inout ReadRun, _ sink: inout some RecordSink) {
+    func takeBatches(_ run: inout ReadRun, _ sink: inout some RecordSink) -> ReadRun.Taken {
         value.withUnsafeBytes { run.take(from: $0, &sink) }
     }
 }

@@ -32,7 +32,9 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    init(_ error: LMDBError, _ doing: String) { self = .system("\(doing): \(error)") }
+    init(_ error: LMDBError, _ doing: String) {
+        self = error == .corrupted ? .corrupt("\(doing): what stands there is not what was written") : .system("\(doing): \(error)")
+    }
 }
 
 /// Runs `body`, putting LMDB's errors into words.
