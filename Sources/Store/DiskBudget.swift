@@ -13,35 +13,51 @@ struct DiskBudget {
     private var freeByteCount = 0
     private var freeCountedNs: UInt64 = 0
     private var admittedSinceCount = 0
+    /// Bytes admitted for the commit being made, which no count of free pages knows of.
+    private var admittedInCommit = 0
     private var available = 0
+    private var isRefusing = false
     private var fileByteCount = 0
 
     /// Growth that is granted without counting the free pages first.
     private static let ampleByteCount = 64 << 20
 
-    init(directory: String, maxBytes: Int?) {
+    init(directory: String, maxBytes: Int?, fileByteCount: Int) {
         self.directory = directory
         self.maxBytes = maxBytes
         limit = maxBytes ?? .max
-        _ = refreshLimit(fileByteCount: 0)
+        self.fileByteCount = fileByteCount
+        _ = refreshLimit(fileByteCount: fileByteCount)
     }
+
+    mutating func beginCommit() { admittedInCommit = 0 }
 
     /// Whether `byteCount` more bytes of records may be written now.
     mutating func admits(_ byteCount: Int, _ environment: Environment) -> Bool {
         fileByteCount = environment.information().fileByteCount
         guard refreshLimit(fileByteCount: fileByteCount) else { return true }
         let growth = limit - fileByteCount
-        if growth > Self.ampleByteCount + 2 * byteCount { return true }
-        countFree(environment)
         // Twice the bytes: once for the journal, once for the extent; and a margin for the tree's own pages.
-        admittedSinceCount += 2 * byteCount
-        return growth + freeByteCount - admittedSinceCount > margin
+        let needed = 2 * byteCount
+        if growth > Self.ampleByteCount + needed {
+            isRefusing = false
+            admittedInCommit += needed
+            return true
+        }
+        countFree(environment)
+        // Once something was refused, more must be free than was missing, or the store would be full and not full by turns.
+        isRefusing = growth + freeByteCount - admittedSinceCount - needed <= (isRefusing ? 2 * margin : margin)
+        if isRefusing { return false }
+        admittedSinceCount += needed
+        admittedInCommit += needed
+        return true
     }
 
     var sentence: String {
         let megabytes = { (bytes: Int) in "\(bytes >> 20) MiB" }
-        if maxBytes != nil {
-            return "lmbroker.store.max.bytes is \(megabytes(limit)) and the file holds \(megabytes(max(fileByteCount - freeByteCount, 0))); "
+        if limit == maxBytes {
+            return
+                "lmbroker.store.max.bytes is \(megabytes(limit)) and the file holds \(megabytes(max(fileByteCount - freeByteCount, 0))); "
                 + "delete topics or records, shorten retention, or raise the limit"
         }
         return "the file system has \(megabytes(available)) left and the store keeps a reserve; free space on it, delete topics or records"
@@ -68,7 +84,7 @@ struct DiskBudget {
         guard let snapshot = try? environment.snapshot(), let pages = try? snapshot.freePageCount() else { return }
         freeByteCount = pages * environment.information().pageByteCount
         freeCountedNs = now
-        admittedSinceCount = 0
+        admittedSinceCount = admittedInCommit
     }
 
     /// Whether an I/O error can be laid to a file system without room: LMDB reports a short write as EIO.

@@ -15,10 +15,10 @@ final class GroupCommitter: Sendable {
 
     private let inbox = Mutex(Inbox())
     private let wake = DispatchSemaphore(value: 0)
-    private let ended = DispatchSemaphore(value: 0)
     /// Only the thread touches it, from `start` on.
     private nonisolated(unsafe) let writer: StoreWriter
     private let lanes = Mutex<[any Lane]>([])
+    private let thread = Mutex<pthread_t?>(nil)
     private let commitBytesMax: Int
 
     init(_ writer: StoreWriter) {
@@ -37,7 +37,7 @@ final class GroupCommitter: Sendable {
                 return nil
             }, committer.toOpaque())
         precondition(code == 0, "the committer's thread could not be started: \(String(cString: strerror(code)))")
-        pthread_detach(thread)
+        self.thread.withLock { $0 = thread }
     }
 
     /// Any thread; returns at once. Submissions of one thread keep their order.
@@ -65,14 +65,25 @@ final class GroupCommitter: Sendable {
         }
         guard wasOpen else { return }
         wake.signal()
-        ended.wait()
+        // Joined, not only waited for: the thread holds the environment until it is gone, and LMDB must not have one open twice.
+        guard let thread = thread.withLock({ $0 }) else { return }
+        pthread_join(thread, nil)
+        self.thread.withLock { $0 = nil }
     }
 
     // MARK: - The thread
 
+    /// Whether the caller is the committer's own thread, which must not wait for itself.
+    var isCurrentThread: Bool { thread.withLock { $0.map { pthread_equal($0, pthread_self()) != 0 } ?? false } }
+
     private func run() {
         var waiting: Deque<Submission> = []
+        var houseKeptNs = monotonicNs()
         while true {
+            if monotonicNs() - houseKeptNs > Self.houseKeepingNs {
+                writer.keepHouse()
+                houseKeptNs = monotonicNs()
+            }
             let isClosing = takeInbox(&waiting)
             if !waiting.isEmpty {
                 commit(nextGroup(&waiting))
@@ -83,7 +94,6 @@ final class GroupCommitter: Sendable {
             }
         }
         do { try writer.shutDown() } catch { writer.stop("sealing at shutdown: \(error)", []) }
-        ended.signal()
     }
 
     private func takeInbox(_ waiting: inout Deque<Submission>) -> Bool {
@@ -139,12 +149,13 @@ final class GroupCommitter: Sendable {
             return true
         }
         guard mayWait else { return }
-        if wake.wait(timeout: DispatchTime.now() + .seconds(10)) == .timedOut {
+        if wake.wait(timeout: DispatchTime.now() + .nanoseconds(Int(Self.houseKeepingNs))) == .timedOut {
             // A submission may have cleared the mark in this moment: then its signal is on the way, and is for the next wait.
             inbox.withLock { $0.isIdle = false }
-            writer.keepHouse()
         }
     }
+
+    private static let houseKeepingNs: UInt64 = 10_000_000_000
 
     /// One call per lane that has answers or waits for changes.
     private func deliver(_ finished: [Submission], _ changed: [PartitionID]) {

@@ -26,6 +26,7 @@ struct JournalEntryHead {
         guard entry[0] == Self.format else {
             throw .corrupt("journal entry \(sequence) has format \(entry[0]), which this version does not know")
         }
+        guard entry[1] <= 1, entry[2] == 0, entry[3] == 0 else { throw .corrupt("journal entry \(sequence) has unknown flags") }
         isLastOfCommit = entry[1] & 1 != 0
         byteCount = Int(UInt32(bigEndian: entry.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
         operationCount = Int(UInt32(bigEndian: entry.loadUnaligned(fromByteOffset: 12, as: UInt32.self)))
@@ -55,7 +56,9 @@ struct JournalEntryHead {
                 throw .corrupt("journal entry \(sequence) holds an unknown operation at byte \(at)")
             }
             if kind == .appended {
-                guard at + AppendedBatch.byteCount <= byteCount else { throw .corrupt("journal entry \(sequence) ends within an operation") }
+                guard at + AppendedBatch.byteCount <= byteCount else {
+                    throw .corrupt("journal entry \(sequence) ends within an operation")
+                }
                 let batch = AppendedBatch(entry, at: at)
                 guard batch.isDirect || byteCount + Int(batch.position) + Int(batch.batchByteCount) <= entry.count else {
                     throw .corrupt("journal entry \(sequence) names a batch beyond its end")
@@ -121,7 +124,8 @@ struct JournalEntryDraft {
     /// Takes the batch into the payload; returns its position there.
     mutating func appendSmall(_ append: Append, baseOffset: Int64, leaderEpoch: Int32) -> UInt32 {
         let position = UInt32(payloadByteCount)
-        let batch = AppendedBatch(append.header, partition: append.partition.id, baseOffset: baseOffset, position: position, isDirect: false)
+        let batch = AppendedBatch(
+            append.header, partition: append.partition.id, baseOffset: baseOffset, position: position, isDirect: false)
         batch.encode(into: &operations)
         payloads.append(Payload(frame: append.frame, slice: append.slice, baseOffset: baseOffset, leaderEpoch: leaderEpoch))
         payloadByteCount += append.slice.length
@@ -131,7 +135,8 @@ struct JournalEntryDraft {
     }
 
     mutating func appendDirect(_ append: Append, baseOffset: Int64) {
-        AppendedBatch(append.header, partition: append.partition.id, baseOffset: baseOffset, position: 0, isDirect: true).encode(into: &operations)
+        AppendedBatch(append.header, partition: append.partition.id, baseOffset: baseOffset, position: 0, isDirect: true).encode(
+            into: &operations)
         operationCount += 1
         touched.append(.partition(append.partition.id))
     }
@@ -155,7 +160,9 @@ struct JournalEntryDraft {
         bytes.storeBytes(of: timeMs.bigEndian, toByteOffset: 16, as: Int64.self)
         bytes.storeBytes(of: epoch.bigEndian, toByteOffset: 24, as: Int32.self)
         bytes.storeBytes(of: 0, toByteOffset: 28, as: UInt32.self)
-        operations.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: bytes[JournalEntryHead.fixedByteCount...]).copyMemory(from: $0) }
+        operations.withUnsafeBytes {
+            UnsafeMutableRawBufferPointer(rebasing: bytes[JournalEntryHead.fixedByteCount...]).copyMemory(from: $0)
+        }
         let checksum = CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[8..<headByteCount]))
         bytes.storeBytes(of: checksum.bigEndian, toByteOffset: 4, as: UInt32.self)
         var at = headByteCount

@@ -49,7 +49,10 @@ struct LogKey: Key, Equatable {
     var part: UInt32 = 0
 
     func withKeyBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
-        var bytes = (partition.rawValue.bigEndian, UInt32(truncatingIfNeeded: baseOffset >> 32).bigEndian, UInt32(truncatingIfNeeded: baseOffset).bigEndian, part.bigEndian)
+        var bytes = (
+            partition.rawValue.bigEndian, UInt32(truncatingIfNeeded: baseOffset >> 32).bigEndian,
+            UInt32(truncatingIfNeeded: baseOffset).bigEndian, part.bigEndian
+        )
         return withUnsafeBytes(of: &bytes) { body(UnsafeRawBufferPointer(rebasing: $0[..<(part == 0 ? 12 : 16)])) }
     }
 
@@ -122,7 +125,8 @@ struct ProducerKey: Key {
 
     func withKeyBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
         var bytes = (
-            partition.rawValue.bigEndian, UInt32(truncatingIfNeeded: producerID >> 32).bigEndian, UInt32(truncatingIfNeeded: producerID).bigEndian
+            partition.rawValue.bigEndian, UInt32(truncatingIfNeeded: producerID >> 32).bigEndian,
+            UInt32(truncatingIfNeeded: producerID).bigEndian
         )
         return withUnsafeBytes(of: &bytes) { body($0) }
     }

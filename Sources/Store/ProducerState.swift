@@ -48,7 +48,8 @@ struct ProducerState: Equatable, Sendable {
         guard let state else { return .accept }
         if header.producerEpoch < state.epoch {
             return .refuse(
-                .invalidProducerEpoch, "producer \(header.producerID) is at epoch \(state.epoch), the batch is of epoch \(header.producerEpoch)")
+                .invalidProducerEpoch,
+                "producer \(header.producerID) is at epoch \(state.epoch), the batch is of epoch \(header.producerEpoch)")
         }
         if header.producerEpoch > state.epoch {
             guard header.baseSequence == 0 || state.batches.isEmpty else {

@@ -1,3 +1,4 @@
+internal import Dispatch
 internal import Glibc
 public import KafkaProtocol
 internal import LMDB
@@ -25,7 +26,7 @@ public final class Store: Sendable {
     private let committer: GroupCommitter
     private let readers = ReaderPool()
     /// Closed stores answer questions but take no writes.
-    private let isClosed = Mutex(false)
+    private let isClosed = ClosedMark()
 
     /// Opens the store in `directory`, creating directory and store where there is none.
     /// Throws `cannotOpen` with a sentence for people: in use, of a newer format, not a store, …
@@ -43,7 +44,10 @@ public final class Store: Sendable {
         clusterID = opening.identity.clusterID
         shared = SharedState()
         let writer = StoreWriter(environment: environment, databases: databases, options: options, shared: shared)
-        try writer.load()
+        do { try writer.load() } catch {
+            lock.release()
+            throw error
+        }
         let cleared = (try? environment.clearStaleReaders()) ?? 0
         if cleared > 0 {
             options.onEvent(StoreEvent(severity: .info, message: "cleared \(cleared) reader slots that dead processes had left behind"))
@@ -128,19 +132,33 @@ public final class Store: Sendable {
         try HotCopy(environment, to: target, compacting: compacting).run(progress)
     }
 
-    /// Commits what was submitted, seals everything, and gives the directory free. Blocks until it is on disk.
+    /// Commits what was submitted, seals everything, and gives the directory free. Blocks until it is on disk, also for those who
+    /// close the store a second time meanwhile; except when called from a submission's `finish`, on the committer's own thread.
     public func close() {
-        let wasOpen = isClosed.withLock { isClosed in
-            defer { isClosed = true }
-            return !isClosed
+        if committer.isCurrentThread {
+            // The last submission held the store. The thread cannot wait for its own end.
+            DispatchQueue.global().async { [isClosed, committer, readers, lock] in Self.close(isClosed, committer, readers, lock) }
+        } else {
+            Self.close(isClosed, committer, readers, lock)
         }
-        guard wasOpen else { return }
-        committer.close()
-        readers.clear()
-        lock.release()
+    }
+
+    private static func close(_ isClosed: ClosedMark, _ committer: GroupCommitter, _ readers: ReaderPool, _ lock: DirectoryLock) {
+        isClosed.mark.withLock { isClosed in
+            guard !isClosed else { return }
+            committer.close()
+            readers.clear()
+            lock.release()
+            isClosed = true
+        }
     }
 
     deinit { close() }
+}
+
+/// Outlives a store that is closed from its committer's thread.
+private final class ClosedMark: Sendable {
+    let mark = Mutex(false)
 }
 
 /// The lane of tasks: whoever waits is resumed where the committer stands.

@@ -80,7 +80,9 @@ struct StoreImage {
         var cursor = try snapshot.cursor(in: databases.partitions)
         var more = try cursor.move(.first)
         while more {
-            guard cursor.key.byteCount == 4 else { throw StoreError.corrupt("a key of the partitions is \(cursor.key.byteCount) bytes long") }
+            guard cursor.key.byteCount == 4 else {
+                throw StoreError.corrupt("a key of the partitions is \(cursor.key.byteCount) bytes long")
+            }
             let id = PartitionID(rawValue: UInt32(bigEndian: cursor.key.unsafeLoadUnaligned(as: UInt32.self)))
             add(id, LoadedPartition(try PartitionRow(cursor.value, "the row of partition \(id.rawValue)")))
             more = try cursor.move(.next)
@@ -91,7 +93,9 @@ struct StoreImage {
         var cursor = try snapshot.cursor(in: databases.producers)
         var more = try cursor.move(.first)
         while more {
-            guard let key = ProducerKey(cursor.key) else { throw StoreError.corrupt("a key of the producers is \(cursor.key.byteCount) bytes long") }
+            guard let key = ProducerKey(cursor.key) else {
+                throw StoreError.corrupt("a key of the producers is \(cursor.key.byteCount) bytes long")
+            }
             let row = try ProducerRow(cursor.value, "the row of producer \(key.producerID) in partition \(key.partition.rawValue)")
             partitions[key.partition]?.state.producers[key.producerID] = ProducerState(
                 epoch: row.epoch, lastAppendTimeMs: row.lastAppendTimeMs, batches: row.batches)
@@ -111,6 +115,7 @@ struct StoreImage {
         var more = try cursor.move(.first)
         var isComplete = true
         while more {
+            guard cursor.key.byteCount == 8 else { throw StoreError.corrupt("a key of the journal is \(cursor.key.byteCount) bytes long") }
             let sequence = cursor.key.unsafeLoadUnaligned(as: UInt64.self)
             if journal.entries.isEmpty {
                 // A journal that begins behind the mark is one that went on after it.
@@ -190,7 +195,10 @@ struct StoreImage {
 
     private mutating func apply(_ created: PartitionsCreated, _ sequence: UInt64) {
         raisePartitionCounter(created.partitions, sequence)
-        guard let topic = topics[created.topicID] else { return }
+        guard let topic = topics[created.topicID] else {
+            // Its deletion follows, and its row is gone already. The partitions may have extents, which are to go as well.
+            return addMissing(created.partitions, of: created.topicID, from: 0)
+        }
         let isNew = !topic.row.runs.contains(created.partitions)
         let before = topic.row.runs.prefix { $0 != created.partitions }.reduce(0) { $0 + $1.count }
         if isNew { topics[created.topicID]?.row.runs.append(created.partitions) }

@@ -93,7 +93,8 @@ struct StoreOpening {
         let identity = try IdentityRow(row.span.bytes, "the store's identity")
         guard identity.storeFormat <= Databases.format else {
             throw .cannotOpen(
-                "the store in \(directory) has format \(identity.storeFormat); this lmbroker reads up to \(Databases.format). Use the version that wrote it, or a later one")
+                "the store in \(directory) has format \(identity.storeFormat); this lmbroker reads up to \(Databases.format). Use the version that wrote it, or a later one"
+            )
         }
     }
 }

@@ -27,7 +27,8 @@ public struct VerifyReport: Sendable {
 }
 
 /// Checks a store, or a copy of one, against itself: every batch's CRC, the continuity of offsets, every index against the
-/// log, every checksum. Reads one snapshot, and may do so beside a live broker.
+/// log, every checksum. Reads one snapshot, and may do so beside a live broker, of another process: LMDB does not let one process
+/// open an environment twice.
 public struct StoreVerifier: ~Copyable {
     private let snapshot: Snapshot
     private let databases: Databases
@@ -93,7 +94,9 @@ public struct StoreVerifier: ~Copyable {
                     problem("topic '\(topic.name)' names partition id \(partition.rawValue), which does not exist")
                     continue
                 }
-                if found.topicID != id { problem("partition id \(partition.rawValue) of topic '\(topic.name)' says it belongs to \(found.topicID)") }
+                if found.topicID != id {
+                    problem("partition id \(partition.rawValue) of topic '\(topic.name)' says it belongs to \(found.topicID)")
+                }
             }
         }
     }
@@ -112,7 +115,9 @@ public struct StoreVerifier: ~Copyable {
             problem("\(name): the log ends at offset \(end), the partition says \(partition.state.nextOffset)")
         }
         if partition.state.logStartOffset < partition.state.nextOffset, walk.start.map({ $0 > partition.state.logStartOffset }) ?? true {
-            problem("\(name): records from \(partition.state.logStartOffset) on are missing, the log begins at \(walk.start.map(String.init) ?? "no offset")")
+            problem(
+                "\(name): records from \(partition.state.logStartOffset) on are missing, the log begins at \(walk.start.map(String.init) ?? "no offset")"
+            )
         }
         if walk.logByteCount != partition.state.logByteCount {
             problem("\(name): the extents hold \(walk.logByteCount) bytes, the partition says \(partition.state.logByteCount)")
@@ -124,6 +129,7 @@ public struct StoreVerifier: ~Copyable {
         while let key = next {
             var extent: [UInt8] = []
             var base: Int64?
+            var parts: [UInt32] = []
             let log = databases.log
             next = try lmdb("reading the log") { () throws(LMDBError) in
                 var cursor = try snapshot.cursor(in: log)
@@ -131,12 +137,16 @@ public struct StoreVerifier: ~Copyable {
                 while more, let found = LogKey(cursor.key), found.partition == id {
                     if base == nil { base = found.baseOffset }
                     guard found.baseOffset == base else { return found }
+                    parts.append(found.part)
                     cursor.value.withUnsafeBytes { extent.append(contentsOf: $0) }
                     more = try cursor.move(.next)
                 }
                 return nil
             }
             guard let base else { return }
+            if parts != Array(0..<UInt32(parts.count)) {
+                walk.problems.append("\(walk.name): the extent at offset \(base) has the parts \(parts)")
+            }
             while let piece = walk.nextPiece(before: base) { try checkPiece(piece, &walk) }
             checkExtent(extent, base: base, &walk)
             if report.extentCount % 256 == 0 {
@@ -177,7 +187,8 @@ public struct StoreVerifier: ~Copyable {
             guard let header = walk.check(bytes, at: 0, expectedBase: piece.baseOffset) else { return }
             count(header)
             if header.byteCount != bytes.count || header.lastOffset != piece.lastOffset || header.maxTimestamp != piece.maxTimestamp {
-                problem("\(walk.name): the batch at offset \(piece.baseOffset) is not the one that journal entry \(piece.sequence) describes")
+                problem(
+                    "\(walk.name): the batch at offset \(piece.baseOffset) is not the one that journal entry \(piece.sequence) describes")
             }
         }
     }
@@ -195,36 +206,54 @@ public struct StoreVerifier: ~Copyable {
             var cursor = try snapshot.cursor(in: times)
             var more = try cursor.seek(TimeKey(id, runningMaximum: .min, baseOffset: 0))
             while more, let key = TimeKey(cursor.key), key.partition == id {
-                found.append((key, Int64(bigEndian: cursor.value.unsafeLoadUnaligned(as: Int64.self))))
+                found.append((key, cursor.ownMaximum))
                 more = try cursor.move(.next)
             }
         }
         guard found.map(\.key.baseOffset) == walk.extents.map(\.baseOffset) else {
-            return problem("\(walk.name): the time index names \(found.count) extents, not the \(walk.extents.count) of the log in their order")
+            return problem(
+                "\(walk.name): the time index names \(found.count) extents, not the \(walk.extents.count) of the log in their order")
         }
         for (time, extent) in zip(found, walk.extents) where time.own != extent.own || time.key.runningMaximum < extent.own {
-            problem("\(walk.name): the time index says \(time.own) for the extent at \(extent.baseOffset), whose greatest timestamp is \(extent.own)")
+            problem(
+                "\(walk.name): the time index says \(time.own) for the extent at \(extent.baseOffset), whose greatest timestamp is \(extent.own)"
+            )
         }
     }
 
     /// Extents and index entries of partitions that do not exist.
     private mutating func checkOrphans(_ image: StoreImage) throws(StoreError) {
         var orphans: [String] = []
-        let (log, times) = (databases.log, databases.times)
+        let databases = databases
         try lmdb("looking for orphans") { () throws(LMDBError) in
-            var cursor = try snapshot.cursor(in: log)
+            var known: PartitionID?
+            var cursor = try snapshot.cursor(in: databases.log)
             var more = try cursor.move(.first)
             while more {
-                guard let key = LogKey(cursor.key) else { orphans.append("a key of the log is \(cursor.key.byteCount) bytes long"); break }
-                if image.partitions[key.partition] == nil { orphans.append("the log has extents of partition id \(key.partition.rawValue), which does not exist") }
-                more = try cursor.seek(LogKey(PartitionID(rawValue: key.partition.rawValue + 1), 0))
+                if let key = LogKey(cursor.key) {
+                    if key.partition != known, image.partitions[key.partition] == nil {
+                        orphans.append("the log has extents of partition id \(key.partition.rawValue), which does not exist")
+                    }
+                    known = key.partition
+                } else {
+                    orphans.append("a key of the log is \(cursor.key.byteCount) bytes long")
+                }
+                more = try cursor.move(.next)
             }
-            cursor = try snapshot.cursor(in: times)
+            known = nil
+            cursor = try snapshot.cursor(in: databases.times)
             more = try cursor.move(.first)
             while more {
-                guard let key = TimeKey(cursor.key) else { orphans.append("a key of the time index is \(cursor.key.byteCount) bytes long"); break }
-                if image.partitions[key.partition] == nil { orphans.append("the time index has entries of partition id \(key.partition.rawValue), which does not exist") }
-                more = try cursor.seek(TimeKey(PartitionID(rawValue: key.partition.rawValue + 1), runningMaximum: .min, baseOffset: 0))
+                if let key = TimeKey(cursor.key) {
+                    if key.partition != known, image.partitions[key.partition] == nil {
+                        orphans.append("the time index has entries of partition id \(key.partition.rawValue), which does not exist")
+                    }
+                    known = key.partition
+                } else {
+                    orphans.append("a key of the time index is \(cursor.key.byteCount) bytes long")
+                }
+                if cursor.value.byteCount != 8 { orphans.append("a value of the time index is \(cursor.value.byteCount) bytes long") }
+                more = try cursor.move(.next)
             }
         }
         for sentence in orphans { problem(sentence) }
@@ -241,7 +270,7 @@ private struct PartitionWalk {
     private(set) var end: Int64?
     var logByteCount: Int64 = 0
     var extents: [TimedExtent] = []
-    private(set) var problems: [String] = []
+    var problems: [String] = []
 
     private let logStart: Int64
 
@@ -274,8 +303,14 @@ private struct PartitionWalk {
         if let end, header.baseOffset != end, header.baseOffset < end || end >= logStart || header.baseOffset > logStart {
             problems.append("\(name): after offset \(end - 1) comes \(header.baseOffset)")
         }
+        if header.partitionLeaderEpoch != 0 {
+            problems.append(
+                "\(name): the batch at offset \(header.baseOffset) is of leader epoch \(header.partitionLeaderEpoch), which never was")
+        }
         if header.recordCount < 1 || header.lastOffsetDelta != header.recordCount - 1 {
-            problems.append("\(name): the batch at offset \(header.baseOffset) says \(header.recordCount) records and a last delta of \(header.lastOffsetDelta)")
+            problems.append(
+                "\(name): the batch at offset \(header.baseOffset) says \(header.recordCount) records and a last delta of \(header.lastOffsetDelta)"
+            )
         }
         if start == nil { start = header.baseOffset }
         end = header.nextOffset

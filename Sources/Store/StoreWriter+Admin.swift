@@ -7,7 +7,7 @@ extension StoreWriter {
         _ operation: AdminOperation, _ draft: inout CommitDraft, _ transaction: inout Transaction
     ) throws(LMDBError) -> AdminOutcome {
         if case .stopped(let reason) = state { return .failure(.kafkaStorageError, reason) }
-        if !operation.makesRoom, let refusal = admit(byteCount: 4096) { return .failure(refusal.errorCode, refusal.description) }
+        if !operation.needsNoRoom, let refusal = admit(byteCount: 4096) { return .failure(refusal.errorCode, refusal.description) }
         switch operation {
         case .createTopic(let name, let id, let partitionCount, let configs):
             return try createTopic(name, id ?? .random(), partitionCount, configs, &draft, &transaction)
@@ -40,17 +40,24 @@ extension StoreWriter {
         _ name: String, _ id: Uuid, _ partitionCount: Int, _ configs: [String: String], _ draft: inout CommitDraft,
         _ transaction: inout Transaction
     ) throws(LMDBError) -> AdminOutcome {
+        guard (1...Self.topicNameByteCountMax).contains(name.utf8.count) else {
+            return .failure(.invalidTopicException, "A topic's name has from 1 to \(Self.topicNameByteCountMax) bytes.")
+        }
         if catalog.byName[name] != nil { return .failure(.topicAlreadyExists, "Topic '\(name)' already exists.") }
-        if catalog.byID[id] != nil { return .failure(.topicAlreadyExists, "There is a topic with the id \(id) already.") }
+        if catalog.byID[id] != nil || deletedTopics[id] != nil {
+            return .failure(.topicAlreadyExists, "There is a topic with the id \(id) already.")
+        }
         guard partitionCount > 0, partitionCount <= Self.partitionsPerTopicMax else {
             return .failure(.invalidPartitions, "A topic has from 1 to \(Self.partitionsPerTopicMax) partitions, not \(partitionCount).")
         }
+        guard hasPartitionIDs(partitionCount) else { return .failure(.invalidPartitions, "The store has no partition ids left.") }
         var fields = TopicCreated()
         fields.name = name
         fields.id = id
         fields.partitions = takePartitionIDs(partitionCount)
         fields.configs = configs.entries
-        try record(EncodedOperation(.topicCreated, fields, touching: [.topic(id), .counters] + fields.partitions.keys), &draft, &transaction)
+        try record(
+            EncodedOperation(.topicCreated, fields, touching: [.topic(id), .counters] + fields.partitions.keys), &draft, &transaction)
         let topic = Topic(
             name: name, id: id, partitions: makePartitions(fields.partitions, topicID: id, from: 0), runs: [fields.partitions],
             configs: configs, defaults: topicDefaults)
@@ -63,7 +70,8 @@ extension StoreWriter {
         var fields = TopicDeleted()
         fields.id = id
         try record(
-            EncodedOperation(.topicDeleted, fields, touching: [.topic(id)] + topic.partitions.map { .partition($0.id) }), &draft, &transaction)
+            EncodedOperation(.topicDeleted, fields, touching: [.topic(id)] + topic.partitions.map { .partition($0.id) }), &draft,
+            &transaction)
         forget(topic, sequence: draft.sequence)
         draft.catalogChanges.append(.remove(topic))
         for partition in topic.partitions { touch(partition, &draft) }
@@ -76,17 +84,22 @@ extension StoreWriter {
         guard let topic = catalog.byID[topicID] else { return .failure(.unknownTopicOrPartition, "The topic does not exist.") }
         let count = topic.partitions.count
         guard total > count else {
-            let sentence = total == count ? "Topic already has \(count) partitions." : "Topic currently has \(count) partitions, which is higher than the requested \(total)."
+            let sentence =
+                total == count
+                ? "Topic already has \(count) partitions."
+                : "Topic currently has \(count) partitions, which is higher than the requested \(total)."
             return .failure(.invalidPartitions, sentence)
         }
         guard total <= Self.partitionsPerTopicMax else {
             return .failure(.invalidPartitions, "A topic has at most \(Self.partitionsPerTopicMax) partitions, not \(total).")
         }
+        guard hasPartitionIDs(total - count) else { return .failure(.invalidPartitions, "The store has no partition ids left.") }
         var fields = PartitionsCreated()
         fields.topicID = topicID
         fields.partitions = takePartitionIDs(total - count)
         try record(
-            EncodedOperation(.partitionsCreated, fields, touching: [.topic(topicID), .counters] + fields.partitions.keys), &draft, &transaction)
+            EncodedOperation(.partitionsCreated, fields, touching: [.topic(topicID), .counters] + fields.partitions.keys), &draft,
+            &transaction)
         let grown = topic.with(
             adding: fields.partitions, partitions: makePartitions(fields.partitions, topicID: topicID, from: Int32(count)),
             defaults: topicDefaults)
@@ -148,6 +161,12 @@ extension StoreWriter {
 
     /// More would make one topic's rows and replies too large to handle.
     static let partitionsPerTopicMax = 100_000
+
+    /// As in Kafka; a key of `topics` must not be longer than LMDB's 511 bytes.
+    private static let topicNameByteCountMax = 249
+
+    /// Ids are never used again.
+    private func hasPartitionIDs(_ count: Int) -> Bool { Int(counters.nextPartitionID) + count < Int(Int32.max) }
 
     private func takePartitionIDs(_ count: Int) -> PartitionRun {
         var run = PartitionRun()

@@ -15,7 +15,8 @@ extension StoreWriter {
             case .accept: break
             case .duplicate(let known):
                 return AppendResult(
-                    errorCode: .none, baseOffset: known.baseOffset, logAppendTimeMs: header.timestampType == .logAppendTime ? known.timestamp : -1,
+                    errorCode: .none, baseOffset: known.baseOffset,
+                    logAppendTimeMs: header.timestampType == .logAppendTime ? known.timestamp : -1,
                     logStartOffset: partition.state.logStartOffset)
             case .refuse(let code, let sentence):
                 return AppendResult(errorCode: code, errorMessage: sentence, logStartOffset: partition.state.logStartOffset)
@@ -41,7 +42,8 @@ extension StoreWriter {
             }
         }
         partition.state.added.append(piece)
-        let batch = AppendedBatch(header, partition: partition.id, baseOffset: baseOffset, position: piece.position, isDirect: piece.isDirect)
+        let batch = AppendedBatch(
+            header, partition: partition.id, baseOffset: baseOffset, position: piece.position, isDirect: piece.isDirect)
         partition.state.remember(batch, at: draft.timeMs)
         draft.batchCount += 1
         draft.recordCount += Int(header.recordCount)
@@ -65,7 +67,9 @@ extension StoreWriter {
                 if part == 0 {
                     append.frame.copyBatch(piece, to: bytes, baseOffset: baseOffset, leaderEpoch: partition.leaderEpoch)
                 } else {
-                    append.frame.withUnsafeBytes { bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[piece.offset..<(piece.offset + count)])) }
+                    append.frame.withUnsafeBytes {
+                        bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[piece.offset..<(piece.offset + count)]))
+                    }
                 }
             }
             copied += count

@@ -9,7 +9,8 @@ extension StoreWriter {
         var snapshot = try lmdb("reading the store") { () throws(LMDBError) in try environment.snapshot() }
         let image = try StoreImage(snapshot, databases)
         snapshot.park()
-        let known = catalog.partitions
+        // Those that readers and submissions hold; the commit that failed may have taken some out of the writer's own.
+        let known = shared.catalog.withLock { $0.partitions }
         catalog = Catalog()
         sealQueue = []
         deletions = []

@@ -49,7 +49,8 @@ extension StoreWriter {
     }
 
     /// Moves the partition's oldest unsealed batches, as many as one extent holds, out of the journal. Returns their bytes.
-    private func sealExtent(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int {
+    private func sealExtent(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int
+    {
         let (pieces, skipped) = nextRun(of: partition)
         // Extents that stood above unsealed batches are now in line.
         partition.state.sealedPieceCount += skipped.count
@@ -60,7 +61,8 @@ extension StoreWriter {
         var length = 0
         for piece in pieces {
             guard let entry = try transaction.value(piece.sequence, in: databases.journal) else {
-                preconditionFailure("journal entry \(piece.sequence) was trimmed while partition \(partition.id.rawValue) had batches in it")
+                preconditionFailure(
+                    "journal entry \(piece.sequence) was trimmed while partition \(partition.id.rawValue) had batches in it")
             }
             entry.withUnsafeBytes { bytes in
                 let start = JournalEntryHead.payloadStart(bytes) + Int(piece.position)
@@ -70,7 +72,9 @@ extension StoreWriter {
             length += Int(piece.byteCount)
         }
         let filled = UnsafeRawBufferPointer(rebasing: extentBuffer[..<length])
-        try transaction.reserve(LogKey(partition.id, first.baseOffset), byteCount: length, in: databases.log) { $0.copyMemory(from: filled) }
+        try transaction.reserve(LogKey(partition.id, first.baseOffset), byteCount: length, in: databases.log) {
+            $0.copyMemory(from: filled)
+        }
         let own = pieces.reduce(-1) { max($0, $1.maxTimestamp) }
         partition.state.sealedMaxTimestamp = max(partition.state.sealedMaxTimestamp, own)
         try putTime(partition, baseOffset: first.baseOffset, runningMaximum: partition.state.sealedMaxTimestamp, own: own, &transaction)
@@ -148,10 +152,12 @@ extension StoreWriter {
             if let deleted = deletedTopics[id], deleted.sequence <= sequence { deletedTopics[id] = nil }
             return 512
         case .counters:
+            draft.isDirty = true
             counters.asOf = Int64(draft.lastSequence)
             try transaction.put("counters", counters.encoded(), in: databases.meta)
             return 128
         case .brokerConfigs:
+            draft.isDirty = true
             var row = BrokerConfigsRow()
             row.configs = brokerConfigs.entries
             row.asOf = Int64(draft.lastSequence)
@@ -211,6 +217,9 @@ extension StoreWriter {
     }
 
     private func forgetExpiredProducers(of partition: Partition, now: Int64) {
+        // Rows are written often, and there may be many producers.
+        guard abs(now - partition.state.expiryLookedForMs) >= min(options.producerExpirationMs, 60_000) else { return }
+        partition.state.expiryLookedForMs = now
         for (id, producer) in partition.state.producers where now - producer.lastAppendTimeMs >= options.producerExpirationMs {
             partition.state.producers[id] = nil
             partition.state.staleProducers.insert(id)
@@ -237,10 +246,14 @@ extension StoreWriter {
     private func deleteExtents(_ count: Int, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         var left = count
         var visits = 4 * count
+        // Whether the first of the queue has lost extents in this commit: its row must say so, or a copy made now would say
+        // that it holds more than it does.
+        var isRowBehind = false
         while left > 0, visits > 0, let partition = deletions.first {
             visits -= 1
-            if try deleteFirstExtent(of: partition, &draft, &transaction) {
-                left -= 1
+            if let partCount = try deleteFirstExtent(of: partition, &draft, &transaction) {
+                left -= partCount
+                isRowBehind = true
                 continue
             }
             if partition.state.isDeleted {
@@ -249,22 +262,24 @@ extension StoreWriter {
                 catalog.partitions[partition.id] = nil
                 draft.catalogChanges.append(.forget(partition.id))
                 draft.isDirty = true
-            } else if draft.deletedExtentCount > 0 {
+            } else if isRowBehind {
                 try writeRow(of: partition, &draft, &transaction)
             }
+            isRowBehind = false
             partition.state.isQueuedForDeletion = false
             deletions.removeFirst()
         }
-        // What was deleted so far must be in the row when the rest comes in a later commit.
-        if left == 0, let partition = deletions.first, draft.deletedExtentCount > 0 { try writeRow(of: partition, &draft, &transaction) }
+        // The rest comes in a later commit.
+        if isRowBehind, let partition = deletions.first { try writeRow(of: partition, &draft, &transaction) }
     }
 
-    /// Deletes the partition's first extent if all of it is below the log start offset; false when there is none such.
+    /// Deletes the partition's first extent if all of it is below the log start offset, and returns how many parts it had; nil
+    /// when there is none such.
     private func deleteFirstExtent(
         of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction
-    ) throws(LMDBError) -> Bool {
-        guard let extent = try firstExtent(of: partition, &transaction) else { return false }
-        guard partition.state.isDeleted || isBelowLogStart(extent, of: partition) else { return false }
+    ) throws(LMDBError) -> Int? {
+        guard let extent = try firstExtent(of: partition, &transaction) else { return nil }
+        guard partition.state.isDeleted || isBelowLogStart(extent, of: partition) else { return nil }
         for part in 0..<extent.partCount {
             try transaction.delete(LogKey(partition.id, extent.baseOffset, part: UInt32(part)), in: databases.log)
         }
@@ -273,7 +288,7 @@ extension StoreWriter {
         touch(partition, &draft)
         draft.deletedExtentCount += 1
         draft.isDirty = true
-        return true
+        return extent.partCount
     }
 
     private func isBelowLogStart(_ extent: FirstExtent, of partition: Partition) -> Bool {

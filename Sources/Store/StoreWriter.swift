@@ -36,7 +36,7 @@ final class StoreWriter {
         self.options = options
         self.shared = shared
         topicDefaults = options.topicDefaults
-        budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes)
+        budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes, fileByteCount: environment.information().fileByteCount)
     }
 
     deinit { extentBuffer.deallocate() }
@@ -51,6 +51,7 @@ final class StoreWriter {
     func commit(_ group: [Submission]) throws(LMDBError) -> [PartitionID] {
         var draft = CommitDraft(timeMs: wallClockMs(), sequence: journal.nextSequence)
         var transaction = try environment.begin()
+        budget.beginCommit()
         for submission in group { try decide(submission, &draft, &transaction) }
         try finishEntry(isLast: true, &draft, &transaction)
         try sweep(&draft, &transaction)
@@ -74,6 +75,8 @@ final class StoreWriter {
         if cleared > 0 {
             options.onEvent(StoreEvent(severity: .info, message: "cleared \(cleared) reader slots that dead processes had left behind"))
         }
+        // Room may have come without anyone asking for it.
+        if case .full = state { _ = admit(byteCount: 0) }
     }
 
     private func decide(_ submission: Submission, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {

@@ -29,7 +29,9 @@ public struct AppendResult: Sendable, Equatable {
     public var logAppendTimeMs: Int64
     public var logStartOffset: Int64
 
-    public init(errorCode: ErrorCode, errorMessage: String? = nil, baseOffset: Int64 = -1, logAppendTimeMs: Int64 = -1, logStartOffset: Int64 = -1) {
+    public init(
+        errorCode: ErrorCode, errorMessage: String? = nil, baseOffset: Int64 = -1, logAppendTimeMs: Int64 = -1, logStartOffset: Int64 = -1
+    ) {
         self.errorCode = errorCode
         self.errorMessage = errorMessage
         self.baseOffset = baseOffset
@@ -56,11 +58,12 @@ public enum AdminOperation: Sendable {
     /// Lays other defaults under every topic's configs. Not kept: the broker's configuration says them at each start.
     case setTopicDefaults(TopicSettings)
 
-    /// Makes the store smaller: admitted when there is no room for anything else.
-    var makesRoom: Bool {
+    /// Admitted also when there is no room for records: what makes the store smaller, as a shorter retention does, and what
+    /// writes little or nothing.
+    var needsNoRoom: Bool {
         switch self {
-        case .deleteTopic, .moveLogStart: true
-        default: false
+        case .deleteTopic, .moveLogStart, .setTopicConfigs, .setBrokerConfigs, .setTopicDefaults, .describeProducers: true
+        case .createTopic, .createPartitions, .allocateProducerID: false
         }
     }
 }
@@ -108,7 +111,8 @@ public final class Submission: Sendable {
         Submission(.append(appends, finish: finish), lane)
     }
 
-    public static func admin(_ operation: AdminOperation, lane: any Lane, finish: @escaping @Sendable (AdminOutcome) -> Void) -> Submission {
+    public static func admin(_ operation: AdminOperation, lane: any Lane, finish: @escaping @Sendable (AdminOutcome) -> Void) -> Submission
+    {
         Submission(.admin(operation, finish: finish), lane)
     }
 

@@ -22,7 +22,9 @@ public final class Topic: Sendable {
         settings = (try? defaults.overlaid(with: configs)) ?? defaults
     }
 
-    func with(configs: [String: String]? = nil, adding run: PartitionRun? = nil, partitions added: [Partition] = [], defaults: TopicSettings) -> Topic {
+    func with(
+        configs: [String: String]? = nil, adding run: PartitionRun? = nil, partitions added: [Partition] = [], defaults: TopicSettings
+    ) -> Topic {
         Topic(
             name: name, id: id, partitions: partitions + added, runs: runs + (run.map { [$0] } ?? []), configs: configs ?? self.configs,
             defaults: defaults)
