@@ -69,7 +69,8 @@ let package = Package(
 
         .testTarget(name: "TidyTests", swiftSettings: common),
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "KafkaProtocol"], swiftSettings: common),
+        .testTarget(name: "LMDBTests", dependencies: ["LMDB"], swiftSettings: common),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "KafkaProtocol", "LMDB"], swiftSettings: common),
         .testTarget(
             name: "BrokerTests", dependencies: ["Broker", "KafkaProtocol", "Store", .product(name: "Logging", package: "swift-log")],
             swiftSettings: common),

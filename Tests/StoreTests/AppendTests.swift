@@ -18,7 +18,9 @@ import Testing
         #expect(try store.values(of: partition, from: 1) == [1: [2], 2: [3]])
     }
 
-    @Test(arguments: [60, 5_000, directByteCountMin, 200_000, extentByteCountMax - 90, extentByteCountMax, extentByteCountMax + 1, 3_000_000])
+    @Test(arguments: [
+        60, 5_000, directByteCountMin, 200_000, extentByteCountMax - 90, extentByteCountMax, extentByteCountMax + 1, 3_000_000,
+    ])
     func batchesOfAnySizeSurviveARestart(size: Int) throws {
         let values: [[UInt8]] = (0..<4).map { [UInt8](repeating: UInt8($0 + 1), count: size) }
         try {
@@ -27,9 +29,11 @@ import Testing
             for value in values { #expect(try store.append(makeBatch([value]), to: partition).errorCode == .none) }
             #expect(try store.values(of: partition).count == 4)
         }()
-        let store = try Store.open(directory: directory.path, options: smallOptions())
-        let partition = try #require(store.topic(named: "t")).partitions[0]
-        #expect(try store.values(of: partition) == Dictionary(uniqueKeysWithValues: values.enumerated().map { (Int64($0), $1) }))
+        try {
+            let store = try Store.open(directory: directory.path, options: smallOptions())
+            let partition = try #require(store.topic(named: "t")).partitions[0]
+            #expect(try store.values(of: partition) == Dictionary(uniqueKeysWithValues: values.enumerated().map { (Int64($0), $1) }))
+        }()
         #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
     }
 

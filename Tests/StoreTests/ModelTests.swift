@@ -75,7 +75,9 @@ private struct Model {
     private func addPartitions(_ store: Store, _ model: inout Model, _ random: inout Seeded) throws {
         guard let name = model.records.keys.sorted().randomElement(using: &random), let topic = store.topic(named: name) else { return }
         let total = topic.partitions.count + Int.random(in: 1...3, using: &random)
-        guard case .topic = try store.administer(.createPartitions(topicID: topic.id, total: total)) else { throw TestFailure("no partitions") }
+        guard case .topic = try store.administer(.createPartitions(topicID: topic.id, total: total)) else {
+            throw TestFailure("no partitions")
+        }
         while model.records[name, default: []].count < total {
             model.records[name]?.append([:])
             model.starts[name]?.append(0)

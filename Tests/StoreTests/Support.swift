@@ -101,7 +101,8 @@ extension Store {
     }
 
     func makeTopic(_ name: String, partitions: Int = 1, configs: [String: String] = [:]) throws -> Topic {
-        guard case .topic(let topic) = try administer(.createTopic(name: name, id: nil, partitionCount: partitions, configs: configs)) else {
+        guard case .topic(let topic) = try administer(.createTopic(name: name, id: nil, partitionCount: partitions, configs: configs))
+        else {
             throw TestFailure("the topic \(name) was not created")
         }
         return topic

@@ -1,0 +1,105 @@
+import KafkaProtocol
+import Testing
+
+@testable import Store
+
+@Suite struct FullStoreTests {
+    let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    private func fill(_ store: Store, _ partition: Partition, size: Int) throws -> Int64 {
+        let batch = try makeBatch([[UInt8](repeating: 1, count: size)])
+        for count in 0..<1_000_000 {
+            let result = try store.append(batch, to: partition)
+            if result.errorCode == .kafkaStorageError { return Int64(count) }
+            try #require(result.errorCode == .none)
+        }
+        throw TestFailure("the store never became full")
+    }
+
+    /// Appends until it works; the deletion goes on in the background.
+    private func appendWhenThereIsRoom(_ store: Store, _ partition: Partition, size: Int) throws {
+        let batch = try makeBatch([[UInt8](repeating: 2, count: size)])
+        let end = monotonicNs() + 20_000_000_000
+        while try store.append(batch, to: partition).errorCode != .none {
+            guard monotonicNs() < end else { throw TestFailure("there is no room again") }
+        }
+    }
+
+    @Test(arguments: [4_000, 30_000, 200_000], [8 << 20, 20 << 20])
+    func aFullStoreReadsAndMakesRoomByDeleting(size: Int, maxBytes: Int) throws {
+        var options = smallOptions()
+        options.journalBytesMax = 200 << 20
+        options.maxBytes = maxBytes
+        let store = try Store.open(directory: directory.path, options: options)
+        let full = try store.makeTopic("full")
+        let kept = try store.makeTopic("kept").partitions[0]
+        #expect(try store.append(makeBatch([[7]]), to: kept).errorCode == .none)
+        let count = try fill(store, full.partitions[0], size: size)
+        #expect(Int(count) * size > maxBytes / 5, "what is free is used")
+        #expect(store.statistics().fileByteCount < maxBytes + (2 << 20))
+        guard case .full = store.state else { throw TestFailure("the state is \(store.state)") }
+        #expect(try store.values(of: kept) == [0: [7]])
+        #expect(full.partitions[0].highWatermark == count)
+        guard
+            case .failure(.kafkaStorageError, _) = try store.administer(.createTopic(name: "no", id: nil, partitionCount: 1, configs: [:]))
+        else { throw TestFailure("a topic was created in a full store") }
+        // What makes room, and what asks, is admitted.
+        guard case .topic = try store.administer(.setTopicConfigs(topicID: full.id, configs: ["retention.ms": "1"])) else {
+            throw TestFailure("retention could not be shortened")
+        }
+        guard case .producers = try store.administer(.describeProducers(partition: kept.id)) else { throw TestFailure("no producers") }
+        guard case .logStart = try store.administer(.moveLogStart(partition: full.partitions[0].id, to: count)) else {
+            throw TestFailure("records could not be deleted")
+        }
+        try appendWhenThereIsRoom(store, kept, size: size)
+        _ = try fill(store, kept, size: size)
+        guard case .done = try store.administer(.deleteTopic(id: full.id)) else { throw TestFailure("the topic was not deleted") }
+        guard case .logStart = try store.administer(.moveLogStart(partition: kept.id, to: -1)) else { throw TestFailure("not deleted") }
+        try appendWhenThereIsRoom(store, kept, size: size)
+        #expect(store.state == .serving)
+        store.close()
+        #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+
+    /// A commit that meets the end of the map is undone as a whole, and the store goes on from what is on disk.
+    @Test func aCommitThatFailsForWantOfRoomNeverWas() throws {
+        var options = smallOptions()
+        options.mapByteCount = 8 << 20
+        let store = try Store.open(directory: directory.path, options: options)
+        let topic = try store.makeTopic("t", partitions: 2)
+        let doomed = try store.makeTopic("doomed")
+        let batch = try makeBatch([[UInt8](repeating: 1, count: 50_000)], producerID: 3, epoch: 0, sequence: 0)
+        #expect(try store.append(batch, to: topic.partitions[0]).errorCode == .none)
+        #expect(try store.append(makeBatch([[5]]), to: doomed.partitions[0]).errorCode == .none)
+        // One commit of all of these: it cannot be written.
+        let large = try makeBatch([[UInt8](repeating: 1, count: 9 << 20)])
+        let results = Outcomes(3)
+        store.submit([
+            .admin(.deleteTopic(id: doomed.id), lane: WaitingLane()) { results.add("\($0)") },
+            .admin(.createTopic(name: "new", id: nil, partitionCount: 3, configs: [:]), lane: WaitingLane()) { results.add("\($0)") },
+            .append(
+                [
+                    try makeAppend(topic.partitions[0], makeBatch([[1]], producerID: 3, epoch: 0, sequence: 1)),
+                    try makeAppend(topic.partitions[1], large),
+                ], lane: WaitingLane()
+            ) {
+                for result in $0 where result.errorCode == .none { results.add("appended") }
+                results.add("failure")
+            },
+        ])
+        #expect(try results.all().allSatisfy { $0.contains("failure") })
+        #expect(store.topics().map(\.name) == ["doomed", "t"])
+        #expect(store.topic(named: "doomed")?.partitions[0] === doomed.partitions[0])
+        #expect(topic.partitions.map(\.highWatermark) == [1, 0])
+        #expect(try store.values(of: doomed.partitions[0]) == [0: [5]])
+        // The sequences and offsets go on where they stood.
+        #expect(try store.append(makeBatch([[6]], producerID: 3, epoch: 0, sequence: 1), to: topic.partitions[0]).baseOffset == 1)
+        #expect(try store.append(makeBatch([[7]]), to: doomed.partitions[0]).baseOffset == 1)
+        let next = try store.makeTopic("next", partitions: 3)
+        #expect(try store.append(makeBatch([[8]]), to: next.partitions[2]).baseOffset == 0)
+        store.close()
+        #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+}

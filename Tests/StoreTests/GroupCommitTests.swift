@@ -1,0 +1,147 @@
+import Dispatch
+import KafkaProtocol
+import Synchronization
+import Testing
+
+@testable import Store
+
+/// Outcomes gathered from the committer's thread.
+final class Outcomes: Sendable {
+    private let texts = Mutex<[String]>([])
+    private let done = DispatchSemaphore(value: 0)
+    private let expected: Int
+
+    init(_ expected: Int) { self.expected = expected }
+
+    func add(_ text: String) {
+        texts.withLock { $0.append(text) }
+        done.signal()
+    }
+
+    /// Waits for all of them.
+    func all() throws -> [String] {
+        for _ in 0..<expected {
+            guard done.wait(timeout: .now() + .seconds(30)) == .success else { throw TestFailure("an outcome never came") }
+        }
+        return texts.withLock { $0 }
+    }
+}
+
+@Suite struct GroupCommitTests {
+    let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    /// While the committer is held in the delivery of one commit, as it is by a sync, others submit: they share the next.
+    @Test func whatArrivesDuringACommitIsTheNextOne() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        let before = store.statistics().commitCount
+        let held = DispatchSemaphore(value: 0)
+        let go = DispatchSemaphore(value: 0)
+        let outcomes = Outcomes(51)
+        store.submit([
+            .append([try makeAppend(partition, makeBatch([[0]]))], lane: WaitingLane()) { _ in
+                held.signal()
+                go.wait()
+                outcomes.add("held")
+            }
+        ])
+        held.wait()
+        for number in 1...50 {
+            store.submit([
+                .append([try makeAppend(partition, makeBatch([[UInt8(number)]]))], lane: WaitingLane()) {
+                    outcomes.add("\(number) at \($0[0].baseOffset)")
+                }
+            ])
+        }
+        go.signal()
+        #expect(try outcomes.all() == ["held"] + (1...50).map { "\($0) at \($0)" })
+        #expect(store.statistics().commitCount == before + 2)
+    }
+
+    /// Wake-ups are not lost: each submission after a pause of the thread is answered.
+    @Test func manyThreadsAreAllAnswered() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partitions = try store.makeTopic("t", partitions: 4).partitions
+        DispatchQueue.concurrentPerform(iterations: 4) { thread in
+            do {
+                for number in 0..<200 {
+                    #expect(try store.append(makeBatch([[UInt8(number)]]), to: partitions[thread]).baseOffset == Int64(number))
+                }
+            } catch { Issue.record(error) }
+        }
+        #expect(partitions.map(\.highWatermark) == [200, 200, 200, 200])
+    }
+
+    @Test func submissionsInFlightAtTheEndAreAnsweredOneWayOrTheOther() throws {
+        let acknowledged = Mutex(0)
+        try {
+            let store = try Store.open(directory: directory.path, options: smallOptions())
+            let partition = try store.makeTopic("t").partitions[0]
+            let outcomes = Outcomes(400)
+            DispatchQueue.concurrentPerform(iterations: 5) { thread in
+                if thread == 4 {
+                    store.close()
+                    store.close()
+                    return
+                }
+                for _ in 0..<100 {
+                    do {
+                        let append = try makeAppend(partition, makeBatch([[1]]))
+                        store.submit([
+                            .append([append], lane: WaitingLane()) { results in
+                                acknowledged.withLock { $0 += results[0].errorCode == .none ? 1 : 0 }
+                                outcomes.add("")
+                            }
+                        ])
+                    } catch { Issue.record(error) }
+                }
+            }
+            _ = try outcomes.all()
+        }()
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        #expect(try #require(store.topic(named: "t")).partitions[0].highWatermark == Int64(acknowledged.withLock { $0 }))
+    }
+
+    /// The last one to hold a store may be the closure of a submission, which is let go of on the committer's thread.
+    @Test func aStoreMayEndOnItsOwnThread() throws {
+        let box = Box<Store>()
+        box.value = try Store.open(directory: directory.path, options: smallOptions())
+        _ = try box.value?.makeTopic("t")
+        let may = DispatchSemaphore(value: 0)
+        let ended = DispatchSemaphore(value: 0)
+        if let store = box.value {
+            store.submit([
+                .admin(.allocateProducerID, lane: WaitingLane()) { _ in
+                    may.wait()
+                    box.value = nil
+                    ended.signal()
+                }
+            ])
+        }
+        may.signal()
+        try #require(ended.wait(timeout: .now() + .seconds(10)) == .success)
+        // It is given free, sealed, once its thread is through.
+        let end = monotonicNs() + 10_000_000_000
+        while true {
+            do {
+                let store = try Store.open(directory: directory.path, options: smallOptions())
+                #expect(store.statistics().journalEntryCount == 0)
+                #expect(store.topic(named: "t") != nil)
+                return
+            } catch {
+                guard monotonicNs() < end else { throw error }
+            }
+        }
+    }
+
+    @Test func afterTheEndNothingIsTaken() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        _ = try store.append(makeBatch([[1]]), to: partition)
+        store.close()
+        #expect(try store.append(makeBatch([[2]]), to: partition).errorCode == .kafkaStorageError)
+        #expect(try store.values(of: partition) == [0: [1]])
+    }
+}

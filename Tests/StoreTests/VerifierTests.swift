@@ -1,0 +1,125 @@
+import Foundation
+import KafkaProtocol
+import LMDB
+import Testing
+
+@testable import Store
+
+@Suite struct VerifierTests {
+    let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    /// The sentences of the report, or the one of the refusal. The store must not be open in this process.
+    private func complaints(_ path: String) -> [String] {
+        do { return try StoreVerifier.verify(directory: path, mapByteCount: 1 << 36).problems } catch { return [error.description] }
+    }
+
+    private func fill(_ store: Store, _ partition: Partition) throws {
+        for size in [10, 5_000, 100_000, 20, 400_000] {
+            _ = try store.append(makeBatch([[UInt8](repeating: 0xa5, count: size)]), to: partition)
+        }
+        _ = try store.append(makeBatch([[1]], producerID: 4, epoch: 0, sequence: 0), to: partition)
+    }
+
+    /// Wrong values, put where right ones stood through LMDB itself.
+    @Test func wrongValuesAreReportedAndNeverACrash() throws {
+        let never = PartitionID(rawValue: .max)
+        let damages: [(String, (inout Transaction, Databases, PartitionID) throws(LMDBError) -> Void)] = [
+            ("no row", { (t, d, p) throws(LMDBError) in try t.delete(PartitionKey(partition: p), in: d.partitions) }),
+            ("short row", { (t, d, p) throws(LMDBError) in try t.put(PartitionKey(partition: p), [1, 2], in: d.partitions) }),
+            ("wrong row key", { (t, d, p) throws(LMDBError) in try t.put([1, 2, 3] as [UInt8], [1], in: d.partitions) }),
+            ("no topic", { (t, d, p) throws(LMDBError) in try t.put("t", [1, 0, 0, 0, 0], in: d.topics) }),
+            ("short producer", { (t, d, p) throws(LMDBError) in try t.put(ProducerKey(p, 4), [1], in: d.producers) }),
+            ("wrong producer key", { (t, d, p) throws(LMDBError) in try t.put([9] as [UInt8], [1], in: d.producers) }),
+            ("no extent", { (t, d, p) throws(LMDBError) in try t.delete(LogKey(p, 0), in: d.log) }),
+            ("empty extent", { (t, d, p) throws(LMDBError) in try t.put(LogKey(p, 0), [], in: d.log) }),
+            ("no part", { (t, d, p) throws(LMDBError) in try t.delete(LogKey(p, 4, part: 1), in: d.log) }),
+            ("one part too many", { (t, d, p) throws(LMDBError) in try t.put(LogKey(p, 4, part: 9), [], in: d.log) }),
+            ("short log key", { (t, d, p) throws(LMDBError) in try t.put([0, 0, 0, 1, 9] as [UInt8], [1], in: d.log) }),
+            ("last log key", { (t, d, p) throws(LMDBError) in try t.put(LogKey(never, .max, part: .max), [1], in: d.log) }),
+            ("negative offset", { (t, d, p) throws(LMDBError) in try t.put(LogKey(p, -1), [1], in: d.log) }),
+            (
+                "last time key",
+                { (t, d, p) throws(LMDBError) in try t.put(TimeKey(never, runningMaximum: .max, baseOffset: -1), [], in: d.times) }
+            ),
+            ("short time key", { (t, d, p) throws(LMDBError) in try t.put([255, 255, 255, 255] as [UInt8], [1], in: d.times) }),
+            ("no time", { (t, d, p) throws(LMDBError) in try t.delete(TimeKey(p, runningMaximum: 1_000, baseOffset: 0), in: d.times) }),
+            (
+                "short time",
+                { (t, d, p) throws(LMDBError) in try t.put(TimeKey(p, runningMaximum: 1_000, baseOffset: 0), [1], in: d.times) }
+            ),
+            ("short journal entry", { (t, d, p) throws(LMDBError) in try t.put(1 << 40 as UInt64, [1], in: d.journal) }),
+            (
+                "journal of zeros",
+                { (t, d, p) throws(LMDBError) in try t.put(9 as UInt64, [UInt8](repeating: 0, count: 64), in: d.journal) }
+            ),
+            ("no identity", { (t, d, p) throws(LMDBError) in try t.delete("identity", in: d.meta) }),
+            ("broken counters", { (t, d, p) throws(LMDBError) in try t.put("counters", [1, 0, 0, 0, 0, 1], in: d.meta) }),
+        ]
+        let (path, id) = try closedStore(directory) { try fill($0, $1) }
+        #expect(complaints(path) == [])
+        for (name, wrong) in damages {
+            let copy = directory.subdirectory(name)
+            try FileManager.default.copyItem(atPath: path, toPath: copy)
+            try damage(copy) { transaction, databases throws(LMDBError) in try wrong(&transaction, databases, id) }
+            #expect(complaints(copy) != [], "\(name)")
+            // Opening such a store refuses or serves, and leaves nothing locked behind.
+            for _ in 0..<2 {
+                do {
+                    let store = try Store.open(directory: copy, options: smallOptions())
+                    store.close()
+                } catch { #expect(!error.description.contains("in use"), "\(name): \(error)") }
+            }
+        }
+    }
+
+    /// One flipped bit in the bytes of a value: of batches in extents and in the journal, of rows, of heads of entries.
+    @Test(arguments: 1...UInt64(3))
+    func aFlippedBitIsReported(seed: UInt64) throws {
+        var random = Seeded(seed)
+        let path = directory.subdirectory("live")
+        let copy = directory.subdirectory("copy")
+        let store = try Store.open(directory: path, options: smallOptions())
+        let partition = try store.makeTopic("t", configs: ["retention.ms": "5"]).partitions[0]
+        try fill(store, partition)
+        try store.backup(to: copy)
+        store.close()
+        for target in [path, copy] {
+            let values = try allValues(target)
+            for _ in 0..<40 {
+                let (database, key, value) = try #require(values.randomElement(using: &random))
+                var wrong = value
+                wrong[Int.random(in: value.indices, using: &random)] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+                try set(target, database, key, wrong)
+                #expect(complaints(target) != [], "seed \(seed): \(database), key \(key), \(differences(value, wrong))")
+                try set(target, database, key, value)
+            }
+            #expect(complaints(target) == [])
+        }
+    }
+
+    private func differences(_ left: [UInt8], _ right: [UInt8]) -> [Int] { left.indices.filter { left[$0] != right[$0] } }
+
+    private func allValues(_ path: String) throws -> [(database: String, key: [UInt8], value: [UInt8])] {
+        let environment = try Environment(path: path, options: .init(mapByteCount: 1 << 36))
+        let snapshot = try environment.snapshot()
+        var values: [(database: String, key: [UInt8], value: [UInt8])] = []
+        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers"] {
+            let database = try snapshot.database(name, name == "journal" ? .integers : .bytes)
+            var cursor = try snapshot.cursor(in: database)
+            while try cursor.move(.next) {
+                values.append((name, cursor.key.withUnsafeBytes { Array($0) }, cursor.value.withUnsafeBytes { Array($0) }))
+            }
+        }
+        return values
+    }
+
+    private func set(_ path: String, _ name: String, _ key: [UInt8], _ value: [UInt8]) throws {
+        let environment = try Environment(path: path, options: .init(mapByteCount: 1 << 36))
+        try environment.write { (transaction) throws(LMDBError) in
+            let database = try transaction.database(name, name == "journal" ? .integers : .bytes)
+            try transaction.put(key, value, in: database)
+        }
+    }
+}
