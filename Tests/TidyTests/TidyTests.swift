@@ -71,7 +71,7 @@ import Testing
     ]
 
     @Test func modulesKnowOnlyThoseBelow() throws {
-        let ours = Set(Self.layers.keys).union(Self.layers.values.reduce([]) { $0.union($1) })
+        let ours = Set(Self.layers.keys).union(Self.layers.values.reduce(into: Set<String>()) { $0.formUnion($1) })
         for (module, allowed) in Self.layers {
             for source in try Self.sources(under: "Sources/\(module)") {
                 for line in source.lines where line.contains("import ") && !line.hasPrefix(" ") && !line.hasPrefix("/") {
