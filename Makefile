@@ -33,10 +33,10 @@ test-unit: install-build ## The Swift tests alone
 test-outside: build install-test .venv/installed ## Foreign clients, crashes and faults alone
 	$(PYTEST) Tests
 
-soak: build install-test .venv/installed ## Ten minutes of steady load with retention (slow)
+soak: build install-test install-bench .venv/installed ## Ten minutes of steady load with retention (slow)
 	$(PYTEST) --slow -s Tests/Crash -k ten_minutes
 
-recovery: build install-test .venv/installed ## 5 GB, kill -9, time to the first produce (slow)
+recovery: build install-test install-bench .venv/installed ## 5 GB, kill -9, time to the first produce (slow)
 	$(PYTEST) --slow -s Tests/Crash -k recovery
 
 bench: build install-bench ## Throughput, latency, CPU, memory and start time beside raw LMDB (slow)

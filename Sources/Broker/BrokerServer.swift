@@ -39,7 +39,7 @@ public final class BrokerServer: Sendable {
             }
     }
 
-    /// Binds all listeners of the configuration and serves `store` through them. Throws what the system says when a
+    /// Binds all listeners of the configuration and serves `store` through them. Throws a `ListenerError` when a
     /// listener cannot be bound, after taking down those that were. The caller closes the store after `stop`.
     public static func start(configuration: LiveConfiguration, store: Store, logger: Logger) async throws -> BrokerServer {
         try await start(configuration: configuration, store: store, logger: logger, handlers: allHandlers)
@@ -64,7 +64,8 @@ public final class BrokerServer: Sendable {
             let admission = Admission()
             for listener in current.listeners {
                 let acceptor = Acceptor(listener: listener, context: context, admission: admission)
-                let channel = try await acceptor.bind(group)
+                let channel: any Channel
+                do { channel = try await acceptor.bind(group) } catch { throw ListenerError(listener: listener, cause: error) }
                 channels.append(channel)
                 endpoints.append(acceptor.endpoint(of: channel))
             }

@@ -56,7 +56,7 @@ struct ServeCommand: AsyncParsableCommand {
         do {
             server = try await BrokerServer.start(configuration: live, store: store, logger: logger)
         } catch {
-            logger.critical("the broker cannot listen: \(error)")
+            logger.critical("\(error)")
             store.close()
             throw ExitCode(1)
         }

@@ -37,6 +37,14 @@ public struct Listener: Sendable, Equatable, CustomStringConvertible {
     public var description: String { "\(name)://\(host.contains(":") ? "[\(host)]" : host):\(port)" }
 }
 
+/// A listener that could not be bound, with what the system says.
+public struct ListenerError: Error, CustomStringConvertible {
+    public let listener: Listener
+    public let cause: any Error
+
+    public var description: String { "the broker cannot listen on \(listener): \(cause)" }
+}
+
 extension String {
     /// The first place where `other` stands.
     fileprivate func range(of other: String) -> Range<Index>? {
