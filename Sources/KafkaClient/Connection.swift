@@ -219,8 +219,10 @@ public final class Connection: Sendable {
             return try decodeResponse(ApiVersionsRequest.self, version: understood, frame.span)
         } catch let error as ClientError {
             throw error
-        } catch {
+        } catch is WireError {
             throw .malformed("\(address) does not speak Kafka's protocol: its answer to ApiVersions cannot be understood")
+        } catch {
+            throw .connectionLost("the connection to \(address) broke: \(error)")
         }
     }
 }

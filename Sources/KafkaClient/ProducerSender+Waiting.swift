@@ -90,8 +90,9 @@ extension ProducerSender {
         case .failure(let error):
             for lane in lanes.values where lane.queue.needsIdentity {
                 for batch in lane.queue.waiting {
-                    if error.isRetriable { batch.lastFailure = error } else { finish(batch, .failure(error)) }
+                    if error.isForGood { finish(batch, .failure(error)) } else { batch.lastFailure = error }
                 }
+                postpone(lane)
             }
         }
         for lane in lanes.values { stand(lane) }
@@ -123,6 +124,17 @@ extension ProducerSender {
                 let cause = batch.lastFailure.map { "; last: \($0)" } ?? ""
                 finish(batch, .failure(.timedOut("\(lane.partition) did not take the records in time\(cause)")))
             }
+        }
+    }
+}
+
+extension ClientError {
+    /// A broker's refusal that no later attempt changes, as opposed to trouble on the way to it.
+    fileprivate var isForGood: Bool {
+        switch self {
+        case .broker(let code, _): !code.isRetriable
+        case .unsupported: true
+        default: false
         }
     }
 }

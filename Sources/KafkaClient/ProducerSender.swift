@@ -185,7 +185,8 @@ final class ProducerSender: @unchecked Sendable {
             penalise(broker)
         }
         for batch in batches {
-            if failure.isRetriable {
+            // Closed by this producer itself, after another request on the same connection had failed.
+            if failure.isRetriable || failure == .closed {
                 batch.lastFailure = failure
                 batch.lane.queue.retry(batch)
                 stand(batch.lane)
@@ -197,7 +198,7 @@ final class ProducerSender: @unchecked Sendable {
     }
 
     /// Lets the partition wait before it goes on, longer after each failure in a row.
-    private func postpone(_ lane: PartitionLane) {
+    func postpone(_ lane: PartitionLane) {
         lane.failures += 1
         let deadline = NIODeadline.now() + cluster.options.backoff.delay(attempt: lane.failures)
         lane.notBefore = deadline

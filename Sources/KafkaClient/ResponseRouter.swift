@@ -66,7 +66,7 @@ final class ResponseRouter: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        end(.closed)
+        end(.connectionLost("the connection to \(address) has ended"))
         self.context = nil
     }
 
