@@ -245,6 +245,6 @@ final class Connection: ChannelDuplexHandler {
 }
 
 extension IOError {
-    /// The other end has closed, reset or died.
-    fileprivate var isPeerGone: Bool { [32 /* EPIPE */, 104 /* ECONNRESET */, 110 /* ETIMEDOUT */].contains(errnoCode) }
+    /// The other end has closed, reset or died: EPIPE, ECONNRESET, ETIMEDOUT.
+    fileprivate var isPeerGone: Bool { [32, 104, 110].contains(errnoCode) }
 }

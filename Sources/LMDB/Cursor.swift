@@ -1,4 +1,5 @@
 internal import CLMDB
+internal import Glibc
 
 /// A place in one database. After a move that returns true, `key` and `value` show what stands there.
 @safe public struct Cursor: ~Copyable, ~Escapable {
@@ -67,6 +68,14 @@ internal import CLMDB
             let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(currentValue.mv_data), byteCount: currentValue.mv_size)
             return unsafe _overrideLifetime(span, borrowing: self)
         }
+    }
+
+    /// Has the kernel fetch the value's pages, if they are not in memory, while the caller does something else.
+    public func willNeedValue() {
+        guard let start = unsafe currentValue.mv_data else { return }
+        // madvise takes whole pages.
+        let lead = unsafe Int(bitPattern: start) & 4095
+        unsafe _ = madvise(start - lead, currentValue.mv_size + lead, MADV_WILLNEED)
     }
 
     /// Removes what the cursor stands on; only in a write transaction. `move(.next)` then goes to what followed it.

@@ -64,6 +64,7 @@ extension Snapshot {
         of partition: PartitionID, below end: Int64, _ databases: Databases, _ run: inout ReadRun, _ sink: inout some RecordSink
     ) throws(LMDBError) {
         var cursor = try cursor(in: databases.log)
+        try cursor.readAhead(partition, from: run.offset, byteCount: run.bytesLeft)
         var more = try cursor.seek(partition, holding: run.offset)
         while more, !run.isFinished, let key = LogKey(cursor.key), key.partition == partition, key.baseOffset < end {
             if key.part == 0, let large = cursor.headOfLargeBatch {
@@ -99,6 +100,19 @@ extension Cursor {
             has = try move(.previous)
         }
         return try seek(LogKey(partition, offset))
+    }
+
+    /// Has the kernel fetch what a read from `offset` on will copy, and as much again for the one that follows it: a page
+    /// fault would fetch a few pages at a time, and wait for each.
+    @_lifetime(self: copy self)
+    mutating func readAhead(_ partition: PartitionID, from offset: Int64, byteCount: Int) throws(LMDBError) {
+        var left = min(2 * byteCount, 4 << 20)
+        var more = try seek(partition, holding: offset)
+        while more, left > 0, let key = LogKey(key), key.partition == partition {
+            willNeedValue()
+            left -= value.byteCount
+            more = try move(.next)
+        }
     }
 
     /// The header of a batch that goes on beyond this value, in parts; nil where the value holds whole batches.
