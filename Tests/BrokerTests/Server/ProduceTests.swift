@@ -1,0 +1,118 @@
+import KafkaProtocol
+import Store
+import Testing
+
+@testable import Broker
+
+@Suite struct ProduceTests {
+    /// What one request's partitions are answered with.
+    private func errors(_ response: ProduceResponse) -> [ErrorCode] {
+        response.responses.flatMap { $0.partitionResponses.map(\.errorCode) }
+    }
+
+    @Test func eachPartitionHasItsOwnFate() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("mixed", partitions: 3)
+            let good = try batch(["a", "b"])
+            var bad = good
+            bad[bad.count - 1] ^= 1
+            let records = good + bad
+            let slices = [FrameSlice(offset: 0, length: good.count), FrameSlice(offset: good.count, length: bad.count)]
+            let request = ProduceRequest("mixed", [(0, slices[0]), (1, slices[1]), (7, slices[0]), (2, slices[0])])
+            let answer = try broker.connect().ask(request, version: 9, records: records)
+            #expect(errors(answer) == [.none, .corruptMessage, .unknownTopicOrPartition, .none])
+            #expect(answer.responses[0].partitionResponses.map(\.index) == [0, 1, 7, 2])
+            #expect(topic.partitions.map(\.highWatermark) == [2, 0, 2])
+        }
+    }
+
+    @Test func aPartitionNamedTwiceIsAppendedToTwiceInOrder() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("twice")
+            let one = try batch(["a"])
+            let slice = FrameSlice(offset: 0, length: one.count)
+            let answer = try broker.connect().ask(ProduceRequest("twice", [(0, slice), (0, slice)]), version: 9, records: one)
+            #expect(answer.responses[0].partitionResponses.map(\.baseOffset) == [0, 1])
+        }
+    }
+
+    @Test func acknowledgementsThatAreNoneAreRefused() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("acks")
+            let one = try batch(["a"])
+            for acks in [Int16(-2), 2, .max] {
+                let answer = try broker.connect().ask(ProduceRequest("acks", batch: one, acks: acks), version: 9, records: one)
+                #expect(errors(answer) == [.invalidRequiredAcks])
+            }
+        }
+    }
+
+    @Test func aTopicThatAsksForMoreReplicasThanThereAreRefusesAll() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("replicas", configs: ["min.insync.replicas": "2"])
+            let one = try batch(["a"])
+            let client = try broker.connect()
+            #expect(
+                errors(try client.ask(ProduceRequest("replicas", batch: one, acks: -1), version: 9, records: one)) == [.notEnoughReplicas])
+            #expect(errors(try client.ask(ProduceRequest("replicas", batch: one, acks: 1), version: 9, records: one)) == [.none])
+        }
+    }
+
+    @Test(arguments: ["gzip", "snappy", "lz4", "zstd", "uncompressed"]) func batchesAreKeptInTheTopicsCodec(codec: String) async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("codec", configs: ["compression.type": codec])
+            let values = (0..<100).map { "value \($0)" }
+            let sent = try batch(values)
+            let client = try broker.connect()
+            #expect(errors(try client.ask(ProduceRequest("codec", batch: sent), version: 9, records: sent)) == [.none])
+            _ = try client.send(FetchRequest("codec", [(0, 0)]), version: 12)
+            let frame = try client.readFrame()
+            let fetched = try decodeResponse(FetchRequest.self, version: 12, frame.span.bytes)
+            let slice = try #require(fetched.partitions.first?.records)
+            let found = RecordBatchHeader(frame.span.bytes, at: slice.offset)
+            let header = try #require(found)
+            #expect(header.codec == (codec == "uncompressed" ? CompressionCodec.none : TopicSettings.codec(codec)))
+            #expect(header.recordCount == 100)
+            let kept = Array(frame[slice.offset..<(slice.offset + slice.length)])
+            #expect(kept.withUnsafeBytes { RecordBatchHeader.checksum(ofBatch: $0) } == header.crc)
+            let plain = try kept.withUnsafeBytes {
+                try (header.codec ?? .none).decompress(UnsafeRawBufferPointer(rebasing: $0[61...]), limit: 1 << 20)
+            }
+            #expect(plain == Array(sent[61...]))
+        }
+    }
+
+    @Test func theBrokersClockIsStampedWhereTheTopicSaysSo() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("stamped", configs: ["message.timestamp.type": "LogAppendTime"])
+            let before = WallClock.nowMs
+            let sent = try batch(["a"], timestamp: 5)
+            let client = try broker.connect()
+            let answer = try client.ask(ProduceRequest("stamped", batch: sent), version: 9, records: sent)
+            let time = answer.responses[0].partitionResponses[0].logAppendTimeMs
+            #expect((before...WallClock.nowMs).contains(time))
+            let found = try client.ask(ListOffsetsRequest("stamped", [(0, before)]), version: 7)
+            #expect(found.topics[0].partitions[0].timestamp == time)
+        }
+    }
+
+    @Test(arguments: [Int16(0), 1, 2]) func versionsBeforeThreeAreToldThatTheyAreNotSupported(version: Int16) async throws {
+        try await TestBroker.with { broker in
+            let client = try broker.connect()
+            let head: [UInt8] = [0, 0, 0, UInt8(version), 0, 0, 0, 9, 0xff, 0xff, 0, 1, 0, 0, 0, 100, 0, 0, 0, 1, 0, 1, 0x74]
+            let request = head + [0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 1, 0xaa]
+            try client.write([0, 0, 0, UInt8(request.count)] + request)
+            let noOffset = [UInt8](repeating: 0xff, count: version == 2 ? 16 : 8)
+            let throttle = [UInt8](repeating: 0, count: version >= 1 ? 4 : 0)
+            #expect(try client.readFrame() == [0, 0, 0, 9, 0, 0, 0, 1, 0, 1, 0x74, 0, 0, 0, 1, 0, 0, 0, 3, 0, 35] + noOffset + throttle)
+        }
+    }
+}
+
+extension TopicSettings {
+    fileprivate static func codec(_ name: String) -> CompressionCodec? {
+        var settings = TopicSettings()
+        settings.compressionType = name
+        return settings.keptCodec
+    }
+}
