@@ -1,6 +1,12 @@
 internal import KafkaProtocol
 internal import NIOCore
 
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
 /// One client: frames in, answers out in the order of the requests, whatever order the work ends in. Lives on its
 /// event loop alone.
 final class Connection: ChannelDuplexHandler {
@@ -245,6 +251,6 @@ final class Connection: ChannelDuplexHandler {
 }
 
 extension IOError {
-    /// The other end has closed, reset or died: EPIPE, ECONNRESET, ETIMEDOUT.
-    fileprivate var isPeerGone: Bool { [32, 104, 110].contains(errnoCode) }
+    /// The other end has closed, reset or died.
+    fileprivate var isPeerGone: Bool { [EPIPE, ECONNRESET, ETIMEDOUT].contains(errnoCode) }
 }
