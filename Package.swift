@@ -37,9 +37,13 @@ let package = Package(
             dependencies: ["LMDB", "KafkaProtocol", .product(name: "DequeModule", package: "swift-collections")],
             swiftSettings: common),
         .target(
+            name: "Coordinators",
+            dependencies: ["KafkaProtocol", .product(name: "HeapModule", package: "swift-collections")],
+            swiftSettings: strict),
+        .target(
             name: "Broker",
             dependencies: [
-                "KafkaProtocol", "Store",
+                "Coordinators", "KafkaProtocol", "Store",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
@@ -69,6 +73,7 @@ let package = Package(
 
         .testTarget(name: "TidyTests", swiftSettings: common),
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),
+        .testTarget(name: "CoordinatorsTests", dependencies: ["Coordinators", "KafkaProtocol"], swiftSettings: common),
         .testTarget(name: "LMDBTests", dependencies: ["LMDB"], swiftSettings: common),
         .testTarget(name: "StoreTests", dependencies: ["Store", "KafkaProtocol", "LMDB"], swiftSettings: common),
         .testTarget(

@@ -65,7 +65,8 @@ import Testing
         "LMDB": ["CLMDB"],
         "KafkaProtocol": ["CISAL", "CLZ4", "CSnappy", "CZlib", "CZstd"],
         "Store": ["LMDB", "KafkaProtocol"],
-        "Broker": ["KafkaProtocol", "Store"],
+        "Coordinators": ["KafkaProtocol"],
+        "Broker": ["Coordinators", "KafkaProtocol", "Store"],
         "KafkaClient": ["KafkaProtocol"],
         "lmbroker": ["Broker", "CMalloc", "KafkaClient", "KafkaProtocol", "Store"],
     ]

@@ -1,0 +1,55 @@
+public import KafkaProtocol
+
+/// When the offsets of a group may go (`offsets.retention.minutes`).
+public enum OffsetsExpiry: Sendable, Equatable {
+    /// Not now: the group has members, or is about to.
+    case never
+    /// Since its last member left, in milliseconds since 1970.
+    case sinceEmpty(wallClockMs: Int64)
+    /// It never had members: each offset by the time of its own commit.
+    case byCommit
+    /// Its members are settled; offsets of topics other than these go by the time of their own commit.
+    case byCommitExcept(subscribedTopics: Set<String>)
+}
+
+/// Which offsets may be committed, read, deleted. The offsets themselves are the store's.
+extension GroupCoordinator {
+    /// May these offsets be committed? `.none`, or the error for each of the partitions. A commit from outside begins a
+    /// group where there is none; one by a member is a sign of life.
+    public mutating func admitCommit(
+        groupID: String, memberID: String, groupInstanceID: String?, generationIDOrMemberEpoch: Int32, version: Int16, isTransactional: Bool,
+        at moment: Moment
+    ) -> ErrorCode {
+        guard Self.isValid(groupID: groupID) else { return .invalidGroupID }
+        let claim = CommitClaim(
+            memberID: memberID, groupInstanceID: groupInstanceID, generationIDOrMemberEpoch: generationIDOrMemberEpoch, version: version,
+            isTransactional: isTransactional)
+        if let code = change(groupID, { group, _ in group.admitCommit(claim, at: moment) }) { return code }
+        guard generationIDOrMemberEpoch < 0 else { return .illegalGeneration }
+        var group = GroupKind.classic(ClassicGroup(id: groupID, at: moment))
+        let code = group.admitCommit(claim, at: moment)
+        keep(group, as: groupID)
+        return code
+    }
+
+    /// May this member read the group's offsets (OffsetFetch 9)? Nil and −1 say nothing, and are let through.
+    public func admitFetch(groupID: String, memberID: String?, memberEpoch: Int32) -> ErrorCode {
+        // A group of the classic protocol shows its offsets to everyone, and one that is not there has none.
+        .none
+    }
+
+    /// OffsetDelete: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, or which topics are in use (GROUP_SUBSCRIBED_TO_TOPIC).
+    public func admitOffsetDelete(groupID: String) -> (ErrorCode, subscribedTopics: Set<String>) {
+        guard let group = groups[groupID] else { return (.groupIDNotFound, []) }
+        switch group {
+        case .classic(let group): return group.admitOffsetDelete()
+        }
+    }
+
+    public func offsetsExpiry(of groupID: String) -> OffsetsExpiry {
+        guard let group = groups[groupID] else { return .byCommit }
+        switch group {
+        case .classic(let group): return group.offsetsExpiry
+        }
+    }
+}

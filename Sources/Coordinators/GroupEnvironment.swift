@@ -1,0 +1,48 @@
+internal import KafkaProtocol
+
+/// What a group needs to know of the world beside the event itself.
+struct GroupEnvironment: Sendable {
+    var options: GroupOptions
+    var topics: any TopicDirectory
+    /// Only member ids come from it.
+    var random: RandomSource
+
+    /// A new member's id: `prefix`, cut to fit into 200 bytes, and a random part that no other member has.
+    mutating func memberID(_ prefix: String) -> String {
+        let uuid = Uuid.random(using: &random)
+        func hex(_ value: UInt64, _ digits: Int) -> String {
+            let text = String(value & (digits == 16 ? .max : (1 << (4 * UInt64(digits))) - 1), radix: 16)
+            return String(repeating: "0", count: digits - text.count) + text
+        }
+        let parts = [hex(uuid.high >> 32, 8), hex(uuid.high >> 16, 4), hex(uuid.high, 4), hex(uuid.low >> 48, 4), hex(uuid.low, 12)]
+        let suffix = "-" + parts.joined(separator: "-")
+        var kept = prefix
+        while kept.utf8.count > memberIDBytesMax - suffix.utf8.count { kept.removeLast() }
+        return kept + suffix
+    }
+}
+
+/// With the key's own bytes a member's record stays below the 250 that a record key may have.
+let memberIDBytesMax = 200
+
+/// The system's randomness, or in tests a sequence that can be had again.
+enum RandomSource: RandomNumberGenerator, Sendable {
+    case system
+    /// SplitMix64 from this state on.
+    case seeded(UInt64)
+
+    mutating func next() -> UInt64 {
+        switch self {
+        case .system:
+            var generator = SystemRandomNumberGenerator()
+            return generator.next()
+        case .seeded(let state):
+            let advanced = state &+ 0x9e37_79b9_7f4a_7c15
+            self = .seeded(advanced)
+            var mixed = advanced
+            mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+            mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+            return mixed ^ (mixed >> 31)
+        }
+    }
+}

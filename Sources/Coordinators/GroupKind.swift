@@ -1,0 +1,115 @@
+internal import KafkaProtocol
+
+/// A group by the protocol that it speaks. Each event takes the group out of the enum and puts it back, so that its
+/// members are changed where they are and not copied.
+enum GroupKind: Sendable {
+    case classic(ClassicGroup)
+
+    mutating func join(_ request: JoinGroupRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment) -> GroupEffects {
+        switch consume self {
+        case .classic(var group):
+            let effects = group.join(request, caller, &environment, at: moment)
+            self = .classic(group)
+            return effects
+        }
+    }
+
+    mutating func sync(_ request: SyncGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
+        switch consume self {
+        case .classic(var group):
+            let effects = group.sync(request, caller, at: moment)
+            self = .classic(group)
+            return effects
+        }
+    }
+
+    mutating func heartbeat(_ request: HeartbeatRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
+        switch consume self {
+        case .classic(var group):
+            let effects = group.heartbeat(request, caller, at: moment)
+            self = .classic(group)
+            return effects
+        }
+    }
+
+    mutating func leave(_ request: LeaveGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
+        switch consume self {
+        case .classic(var group):
+            let effects = group.leave(request, caller, at: moment)
+            self = .classic(group)
+            return effects
+        }
+    }
+
+    mutating func advance(to moment: Moment, _ environment: inout GroupEnvironment) -> GroupEffects {
+        switch consume self {
+        case .classic(var group):
+            let effects = group.advance(to: moment, environment.options)
+            self = .classic(group)
+            return effects
+        }
+    }
+
+    mutating func admitCommit(_ commit: CommitClaim, at moment: Moment) -> ErrorCode {
+        switch consume self {
+        case .classic(var group):
+            let code = group.admitCommit(commit, at: moment)
+            self = .classic(group)
+            return code
+        }
+    }
+
+    /// Answers everyone who waits with `code`; the group is about to be forgotten.
+    mutating func release(answering code: ErrorCode) -> GroupEffects {
+        switch consume self {
+        case .classic(var group):
+            let effects = group.release(answering: code)
+            self = .classic(group)
+            return effects
+        }
+    }
+
+    /// Monotonic milliseconds; `advance` has nothing to do before.
+    var nextDeadline: Int64? {
+        switch self {
+        case .classic(let group): group.nextDeadline
+        }
+    }
+
+    /// Nobody would notice if the group were gone: nothing of it was written, and nobody waits in it.
+    var isForgettable: Bool {
+        switch self {
+        case .classic(let group): group.isForgettable
+        }
+    }
+
+    var isEmpty: Bool {
+        switch self {
+        case .classic(let group): group.state == .empty
+        }
+    }
+
+    var typeName: String {
+        switch self {
+        case .classic: "classic"
+        }
+    }
+
+    /// Deletes every record of the group.
+    func tombstones() -> [StateRecord] {
+        switch self {
+        case .classic(let group): group.tombstones()
+        }
+    }
+}
+
+/// Who says that it may commit offsets.
+struct CommitClaim: Sendable {
+    var memberID: String
+    var groupInstanceID: String?
+    /// Negative: not a member, or one that does not say.
+    var generationIDOrMemberEpoch: Int32
+    /// The version of the request.
+    var version: Int16
+    var isTransactional: Bool
+}
