@@ -198,16 +198,18 @@ static void consume(void) {
     if (client == NULL) fail("consumer", error);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(client, set.topic, NULL);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-    int64_t from = strcmp(set.from, "end") ? RD_KAFKA_OFFSET_BEGINNING : 0;
-    double begun = now(), first = 0, last = 0;
+    int from_end = !strcmp(set.from, "end");
+    int64_t *starts = malloc(set.partitions * sizeof *starts);
+    /* Asking where each partition begins brings metadata and a connection; without it librdkafka waits for half a second
+       until it looks for leaders, which is no part of the measurement. */
     for (int i = 0; i < set.partitions; i++) {
         int64_t low = 0, high = 0;
-        if (strcmp(set.from, "end") == 0) {
-            if (rd_kafka_query_watermark_offsets(client, set.topic, i, &low, &high, 10000)) fail("watermarks", set.topic);
-            from = high;
-        }
-        if (rd_kafka_consume_start_queue(topic, i, from, queue)) fail("consume", rd_kafka_err2str(rd_kafka_last_error()));
+        if (rd_kafka_query_watermark_offsets(client, set.topic, i, &low, &high, 10000)) fail("watermarks", set.topic);
+        starts[i] = from_end ? high : low;
     }
+    double begun = now(), first = 0, last = 0;
+    for (int i = 0; i < set.partitions; i++)
+        if (rd_kafka_consume_start_queue(topic, i, starts[i], queue)) fail("consume", rd_kafka_err2str(rd_kafka_last_error()));
     fprintf(stderr, "ready\n");
     static rd_kafka_message_t *messages[10000];
     long records = 0;
@@ -226,7 +228,7 @@ static void consume(void) {
         if (records > 0 && first == 0) first = now();
         if (count > 0) last = now();
     }
-    double seconds = last - (strcmp(set.from, "end") ? begun : first);
+    double seconds = last - (from_end ? first : begun);
     printf("{\"records\": %ld, \"seconds\": %.4f, \"records_s\": %.1f, \"mb_s\": %.2f}\n", records, seconds,
            records / seconds, bytes / 1e6 / seconds);
     if (records < set.records) fail("consume", "not all records came");

