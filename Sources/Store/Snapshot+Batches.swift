@@ -106,7 +106,7 @@ extension Cursor {
     /// fault would fetch a few pages at a time, and wait for each.
     @_lifetime(self: copy self)
     mutating func readAhead(_ partition: PartitionID, from offset: Int64, byteCount: Int) throws(LMDBError) {
-        var left = min(2 * byteCount, 4 << 20)
+        var left = min(2 * byteCount, 16 << 20)
         var more = try seek(partition, holding: offset)
         while more, left > 0, let key = LogKey(key), key.partition == partition {
             willNeedValue()
