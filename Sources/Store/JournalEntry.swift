@@ -94,6 +94,7 @@ struct JournalEntryHead {
         case .brokerConfigured: return .brokerConfigured(try fields(BrokerConfigured.self))
         case .logStartMoved: return .logStartMoved(try fields(LogStartMoved.self))
         case .producerIDAllocated: return .producerIDAllocated(try fields(ProducerIDAllocated.self))
+        case .groupChanged: return .groupChanged(try fields(GroupChanged.self))
         }
     }
 }
@@ -196,6 +197,8 @@ enum StateKey: Hashable {
     case topic(Uuid)
     case counters
     case brokerConfigs
+    case groupRecord(StoredGroup, [UInt8])
+    case offset(StoredGroup, PackedOffsetKey)
 }
 
 extension Frame {

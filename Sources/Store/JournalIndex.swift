@@ -7,11 +7,14 @@ struct JournalIndex: Sendable {
         var byteCount: Int
         var operationCount: Int
         var touched: [StateKey]
+
+        /// What a replay has to do for it: an operation may change many things.
+        var changeCount: Int { max(operationCount, touched.count) }
     }
 
     private(set) var entries: Deque<Entry> = []
     private(set) var byteCount = 0
-    private(set) var operationCount = 0
+    private(set) var changeCount = 0
     /// Sequence of the next entry; the first one ever is 1.
     private(set) var nextSequence: UInt64 = 1
     /// How many of the front entry's `touched` have been settled already.
@@ -23,14 +26,14 @@ struct JournalIndex: Sendable {
         precondition(entry.sequence == nextSequence, "journal sequences are consecutive")
         entries.append(entry)
         byteCount += entry.byteCount
-        operationCount += entry.operationCount
+        changeCount += entry.changeCount
         nextSequence += 1
     }
 
     mutating func removeFirst() {
         let entry = entries.removeFirst()
         byteCount -= entry.byteCount
-        operationCount -= entry.operationCount
+        changeCount -= entry.changeCount
         frontSettled = 0
     }
 

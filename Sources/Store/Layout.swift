@@ -9,9 +9,13 @@ struct Databases: Sendable {
     let partitions: Database
     let topics: Database
     let producers: Database
+    /// Nil in a store of format 1 that is only looked at.
+    let groups: GroupDatabases?
 
-    /// The format this code reads and writes; a store of a greater one is refused.
-    static let format: Int32 = 1
+    /// The format this code reads and writes; a store of a greater one is refused, of a lesser one raised when it is opened to write.
+    /// Format 2 has groups and committed offsets, which a broker that knows nothing of them would neither serve nor keep in step
+    /// with the topics.
+    static let format: Int32 = 2
 
     init(creatingIn transaction: inout Transaction) throws(LMDBError) {
         meta = try transaction.database("meta")
@@ -21,6 +25,7 @@ struct Databases: Sendable {
         partitions = try transaction.database("partitions")
         topics = try transaction.database("topics")
         producers = try transaction.database("producers")
+        groups = GroupDatabases(records: try transaction.database("groups"), offsets: try transaction.database("offsets"))
     }
 
     init(existingIn snapshot: borrowing Snapshot) throws(LMDBError) {
@@ -31,6 +36,12 @@ struct Databases: Sendable {
         partitions = try snapshot.database("partitions")
         topics = try snapshot.database("topics")
         producers = try snapshot.database("producers")
+        do {
+            groups = GroupDatabases(records: try snapshot.database("groups"), offsets: try snapshot.database("offsets"))
+        } catch {
+            guard error == .notFound else { throw error }
+            groups = nil
+        }
     }
 }
 

@@ -10,11 +10,13 @@ enum Operation {
     case brokerConfigured(BrokerConfigured)
     case logStartMoved(LogStartMoved)
     case producerIDAllocated(ProducerIDAllocated)
+    case groupChanged(GroupChanged)
 
     /// The byte that names the operation in the journal.
     enum Kind: UInt8 {
         case appended = 1
         case topicCreated, topicDeleted, partitionsCreated, topicConfigured, brokerConfigured, logStartMoved, producerIDAllocated
+        case groupChanged
     }
 }
 

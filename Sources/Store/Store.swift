@@ -10,6 +10,8 @@ final class SharedState: Sendable {
     let brokerConfigs = Mutex<[String: String]>([:])
     let state = Mutex(StoreState.serving)
     let counters = StoreCounters()
+    /// The one object of each group; also of such as have nothing to show yet, or any more.
+    let groups = Mutex<[String: StoredGroup]>([:])
 }
 
 /// One LMDB environment with its one writer: topics, partitions, offsets, producers, everything a broker keeps.
@@ -22,7 +24,7 @@ public final class Store: Sendable {
     private let environment: Environment
     private let databases: Databases
     private let lock: DirectoryLock
-    private let shared: SharedState
+    let shared: SharedState
     private let committer: GroupCommitter
     private let readers = ReaderPool()
     /// Closed stores answer questions but take no writes.
@@ -49,6 +51,11 @@ public final class Store: Sendable {
             throw error
         }
         let cleared = (try? environment.clearStaleReaders()) ?? 0
+        if let raisedFrom = opening.raisedFrom {
+            options.onEvent(
+                StoreEvent(
+                    severity: .info, message: "the store was of format \(raisedFrom) and is now of format \(Databases.format); an older broker refuses it"))
+        }
         if cleared > 0 {
             options.onEvent(StoreEvent(severity: .info, message: "cleared \(cleared) reader slots that dead processes had left behind"))
         }

@@ -13,13 +13,16 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case corrupt(String)
     /// The directory cannot be opened as a store: in use, of a newer format, not a store, …
     case cannotOpen(String)
+    /// More than the store keeps in one piece.
+    case tooLarge(String)
     /// The operating system or LMDB refused something else.
     case system(String)
 
     public var description: String {
         switch self {
         case .offsetOutOfRange: "the offset is out of range"
-        case .full(let sentence), .stopped(let sentence), .cannotOpen(let sentence), .system(let sentence): sentence
+        case .full(let sentence), .stopped(let sentence), .cannotOpen(let sentence), .tooLarge(let sentence), .system(let sentence):
+            sentence
         case .corrupt(let sentence): "the store is damaged: \(sentence)"
         }
     }
@@ -28,6 +31,7 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     public var errorCode: ErrorCode {
         switch self {
         case .offsetOutOfRange: .offsetOutOfRange
+        case .tooLarge: .messageTooLarge
         case .full, .stopped, .corrupt, .cannotOpen, .system: .kafkaStorageError
         }
     }

@@ -28,6 +28,9 @@ struct StoreImage {
     private(set) var counters = CountersRow()
     private(set) var brokerConfigs = BrokerConfigsRow()
     private(set) var journal = JournalIndex()
+    /// With what readers are to see of them, and what is not in their rows.
+    var groups: [String: StoredGroup] = [:]
+    var groupReplay = GroupReplay()
     private(set) var deletedTopics: [Uuid: DeletedTopic] = [:]
     /// The last shutdown sealed everything.
     private(set) var wasShutDownCleanly = false
@@ -39,7 +42,9 @@ struct StoreImage {
             try readTopics(snapshot, databases)
             try readPartitions(snapshot, databases)
             try readProducers(snapshot, databases)
+            try readGroups(snapshot, databases)
             try replay(snapshot, databases)
+            try settleGroups(snapshot, databases)
         } catch let error as LMDBError {
             throw StoreError(error, "reading the store")
         } catch let error as StoreError {
@@ -177,6 +182,7 @@ struct StoreImage {
         case .producerIDAllocated(let allocated):
             touched.append(.counters)
             if counters.asOf < Int64(sequence) { counters.nextProducerID = allocated.producerID + 1 }
+        case .groupChanged(let changed): apply(changed, sequence, &touched)
         }
     }
 

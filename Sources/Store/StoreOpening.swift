@@ -8,6 +8,8 @@ struct StoreOpening {
     let environment: Environment
     let databases: Databases
     let identity: IdentityRow
+    /// The older format that the store had until now.
+    let raisedFrom: Int32?
 
     init(_ directory: String, _ options: StoreOptions) throws(StoreError) {
         try Self.prepare(directory)
@@ -15,7 +17,7 @@ struct StoreOpening {
         do {
             environment = try Self.openEnvironment(
                 directory, Environment.Options(mapByteCount: options.mapByteCount, readersMax: options.readersMax))
-            (databases, identity) = try Self.identify(environment, directory)
+            (databases, identity, raisedFrom) = try Self.identify(environment, directory)
         } catch {
             lock.release()
             throw error
@@ -55,15 +57,26 @@ struct StoreOpening {
         }
     }
 
-    private static func identify(_ environment: Environment, _ directory: String) throws(StoreError) -> (Databases, IdentityRow) {
+    /// Makes the databases that are missing, and in the same commit says so: the format is that of what is there.
+    private static func identify(
+        _ environment: Environment, _ directory: String
+    ) throws(StoreError) -> (Databases, IdentityRow, raisedFrom: Int32?) {
         try check(environment, directory)
         return try lmdb("opening the store in \(directory)") { () throws(LMDBError) in
             var transaction = try environment.begin()
             let databases = try Databases(creatingIn: &transaction)
             var identity = IdentityRow()
-            if let row = try transaction.value("identity", in: databases.meta) {
+            var raisedFrom: Int32?
+            var stored: [UInt8]?
+            if let row = try transaction.value("identity", in: databases.meta) { stored = row.withUnsafeBytes { Array($0) } }
+            if let stored {
                 // `check` has read it already.
-                identity = (try? IdentityRow(row, "the store's identity")) ?? identity
+                identity = (try? IdentityRow(stored.span.bytes, "the store's identity")) ?? identity
+                if identity.storeFormat < Databases.format {
+                    raisedFrom = identity.storeFormat
+                    identity.storeFormat = Databases.format
+                    try transaction.put("identity", identity.encoded(), in: databases.meta)
+                }
             } else {
                 identity.clusterID = Uuid.random().description
                 identity.storeID = .random()
@@ -71,7 +84,7 @@ struct StoreOpening {
                 try transaction.put("identity", identity.encoded(), in: databases.meta)
             }
             try transaction.commit()
-            return (databases, identity)
+            return (databases, identity, raisedFrom)
         }
     }
 

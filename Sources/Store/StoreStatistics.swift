@@ -7,6 +7,8 @@ public struct StoreStatistics: Sendable {
     public var appendCommitCount = 0
     public var batchCount = 0
     public var recordCount = 0
+    /// Offsets of groups committed and deleted.
+    public var offsetCount = 0
     /// Bytes of journal entries, and of batches that went straight to their keyspaces.
     public var journaledByteCount = 0
     public var directByteCount = 0
@@ -40,6 +42,7 @@ final class StoreCounters: Sendable {
             if draft.batchCount > 0 { statistics.appendCommitCount += 1 }
             statistics.batchCount += draft.batchCount
             statistics.recordCount += draft.recordCount
+            statistics.offsetCount += draft.offsetCount
             statistics.journaledByteCount += draft.journaledByteCount
             statistics.directByteCount += draft.directByteCount
             statistics.sealedByteCount += draft.sealedByteCount

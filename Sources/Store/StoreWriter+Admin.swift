@@ -44,7 +44,7 @@ extension StoreWriter {
             return .failure(.invalidTopicException, "A topic's name has from 1 to \(Self.topicNameByteCountMax) bytes.")
         }
         if catalog.byName[name] != nil { return .failure(.topicAlreadyExists, "Topic '\(name)' already exists.") }
-        if catalog.byID[id] != nil || deletedTopics[id] != nil {
+        if catalog.byID[id] != nil || deletedTopics[id] != nil || offsetCounts[id] != nil {
             return .failure(.topicAlreadyExists, "There is a topic with the id \(id) already.")
         }
         guard partitionCount > 0, partitionCount <= Self.partitionsPerTopicMax else {

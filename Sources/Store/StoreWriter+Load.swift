@@ -26,7 +26,11 @@ extension StoreWriter {
                     name: loaded.name, id: id, partitions: partitions, runs: loaded.row.runs, configs: [String: String](loaded.row.configs),
                     defaults: topicDefaults))
         }
-        shared.catalog.withLock { $0 = self.catalog }
+        takeGroups(image)
+        shared.catalog.withLock { catalog in
+            self.catalog.version = catalog.version + 1
+            catalog = self.catalog
+        }
         shared.brokerConfigs.withLock { $0 = brokerConfigs }
     }
 

@@ -12,17 +12,18 @@ extension StoreWriter {
     /// Something a commit without submissions could do. Sealing alone is none of it: it can wait for the next writes.
     var hasSweepsWaiting: Bool {
         if case .stopped = state { return false }
-        return !deletions.isEmpty || journal.byteCount > journalBytesMax && journal.entries.count > 1
+        return !deletions.isEmpty || !offsetSweep.isIdle || journal.byteCount > journalBytesMax && journal.entries.count > 1
     }
 
     func sweep(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         // Twice of what came in: the sweep catches up however long the writes go on, and never costs more than they do.
         var byteBudget = max(2 * draft.journaledByteCount, 1 << 20)
         try sealFullExtents(&byteBudget, &draft, &transaction)
-        if journal.byteCount > journalBytesMax / 2 || journal.operationCount > options.journalOperationsMax / 2 {
+        if journal.byteCount > journalBytesMax / 2 || journal.changeCount > options.journalOperationsMax / 2 {
             try trim(entries: max(2 * draft.entryCount, 16), &byteBudget, keepingLast: true, &draft, &transaction)
         }
         try deleteExtents(Self.deletionsPerCommit, &draft, &transaction)
+        try sweepOffsets(&draft, &transaction)
     }
 
     // MARK: - Sealing
@@ -49,8 +50,7 @@ extension StoreWriter {
     }
 
     /// Moves the partition's oldest unsealed batches, as many as one extent holds, out of the journal. Returns their bytes.
-    private func sealExtent(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int
-    {
+    private func sealExtent(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int {
         let (pieces, skipped) = nextRun(of: partition)
         // Extents that stood above unsealed batches are now in line.
         partition.state.sealedPieceCount += skipped.count
@@ -123,7 +123,7 @@ extension StoreWriter {
             try transaction.delete(entry.sequence, in: databases.journal)
             draft.isDirty = true
             journal.removeFirst()
-            if keepingLast, journal.byteCount <= journalBytesMax / 2, journal.operationCount <= options.journalOperationsMax / 2 { return }
+            if keepingLast, journal.byteCount <= journalBytesMax / 2, journal.changeCount <= options.journalOperationsMax / 2 { return }
         }
     }
 
@@ -163,6 +163,8 @@ extension StoreWriter {
             row.asOf = Int64(draft.lastSequence)
             try transaction.put("configs", row.encoded(), in: databases.meta)
             return 128
+        case .groupRecord(let group, let key): return try settle(key, of: group, through: sequence, &draft, &transaction)
+        case .offset(let group, let key): return try settle(key, of: group, through: sequence, &draft, &transaction)
         }
     }
 

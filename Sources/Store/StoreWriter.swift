@@ -11,6 +11,7 @@ internal import Synchronization
 final class StoreWriter {
     let environment: Environment
     let databases: Databases
+    let groupDatabases: GroupDatabases
     let options: StoreOptions
     let shared: SharedState
     /// The topics as of the last decision; `shared.catalog` follows when it is on disk.
@@ -21,6 +22,10 @@ final class StoreWriter {
     var topicDefaults: TopicSettings
     /// Topics whose deletion still stands in the journal.
     var deletedTopics: [Uuid: DeletedTopic] = [:]
+    /// How many offsets are committed for each topic, published ones.
+    var offsetCounts: [Uuid: Int] = [:]
+    /// Offsets of topics that are gone.
+    var offsetSweep = OffsetSweep()
     /// Partitions with at least an extent's worth of bytes in the journal.
     var sealQueue: Deque<Partition> = []
     /// Partitions with extents below their log start offset.
@@ -33,6 +38,8 @@ final class StoreWriter {
     init(environment: Environment, databases: Databases, options: StoreOptions, shared: SharedState) {
         self.environment = environment
         self.databases = databases
+        guard let groups = databases.groups else { preconditionFailure("a store that is opened to write has all of its databases") }
+        groupDatabases = groups
         self.options = options
         self.shared = shared
         topicDefaults = options.topicDefaults
@@ -94,6 +101,8 @@ final class StoreWriter {
             }
         case .admin(let operation, _):
             submission.adminOutcome = try administer(operation, &draft, &transaction)
+        case .groups(let changes, _):
+            submission.groupsError = try change(changes, &draft, &transaction)
         }
     }
 
@@ -133,8 +142,10 @@ final class StoreWriter {
         if !draft.catalogChanges.isEmpty {
             shared.catalog.withLock { catalog in
                 for change in draft.catalogChanges { change.apply(to: &catalog) }
+                catalog.version += 1
             }
         }
+        publishGroups(draft)
         if let configs = draft.brokerConfigs { shared.brokerConfigs.withLock { $0 = configs } }
         var changed: [PartitionID] = []
         changed.reserveCapacity(draft.touched.count)
@@ -163,7 +174,10 @@ struct CommitDraft {
     var recordCount = 0
     var sealedByteCount = 0
     var deletedExtentCount = 0
+    /// Offsets committed and deleted.
+    var offsetCount = 0
     var touched: [Partition] = []
+    var touchedGroups: [StoredGroup] = []
     var catalogChanges: [CatalogChange] = []
     var brokerConfigs: [String: String]?
     /// Something was written in the transaction.

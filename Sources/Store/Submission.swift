@@ -94,6 +94,7 @@ public final class Submission: Sendable {
     enum Work: Sendable {
         case append([Append], finish: @Sendable ([AppendResult]) -> Void)
         case admin(AdminOperation, finish: @Sendable (AdminOutcome) -> Void)
+        case groups([GroupChange], finish: @Sendable (StoreError?) -> Void)
     }
 
     let work: Work
@@ -101,6 +102,7 @@ public final class Submission: Sendable {
     // Written by the committer before the submission is delivered, read by the lane's loop after.
     nonisolated(unsafe) var appendResults: [AppendResult] = []
     nonisolated(unsafe) var adminOutcome = AdminOutcome.done
+    nonisolated(unsafe) var groupsError: StoreError?
 
     private init(_ work: Work, _ lane: any Lane) {
         self.work = work
@@ -111,9 +113,16 @@ public final class Submission: Sendable {
         Submission(.append(appends, finish: finish), lane)
     }
 
-    public static func admin(_ operation: AdminOperation, lane: any Lane, finish: @escaping @Sendable (AdminOutcome) -> Void) -> Submission
-    {
+    public static func admin(_ operation: AdminOperation, lane: any Lane, finish: @escaping @Sendable (AdminOutcome) -> Void) -> Submission {
         Submission(.admin(operation, finish: finish), lane)
+    }
+
+    /// Changes of groups, in one commit with all else that comes at the time: all of them or none. No changes at all make a barrier,
+    /// which is answered when everything submitted before it is on disk.
+    ///
+    /// `finish` is told nil when they are; `tooLarge` where one is beyond the limits of `GroupChange`; else why nothing is written.
+    public static func groups(_ changes: [GroupChange], lane: any Lane, finish: @escaping @Sendable (StoreError?) -> Void) -> Submission {
+        Submission(.groups(changes, finish: finish), lane)
     }
 
     /// Hands the outcome to whoever waits for it. Called once, by the lane.
@@ -121,13 +130,17 @@ public final class Submission: Sendable {
         switch work {
         case .append(_, let finish): finish(appendResults)
         case .admin(_, let finish): finish(adminOutcome)
+        case .groups(_, let finish): finish(groupsError)
         }
     }
 
-    /// Bytes of record batches.
+    /// Bytes of record batches, or of changes of groups.
     var byteCount: Int {
-        guard case .append(let appends, _) = work else { return 0 }
-        return appends.reduce(0) { $0 + $1.slice.length }
+        switch work {
+        case .append(let appends, _): appends.reduce(0) { $0 + $1.slice.length }
+        case .admin: 0
+        case .groups(let changes, _): changes.reduce(0) { $0 + $1.byteCount }
+        }
     }
 
     func fail(_ error: StoreError) {
@@ -135,6 +148,7 @@ public final class Submission: Sendable {
         case .append(let appends, _):
             appendResults = appends.map { _ in AppendResult(errorCode: error.errorCode, errorMessage: error.description) }
         case .admin: adminOutcome = .failure(error.errorCode, error.description)
+        case .groups: groupsError = error
         }
     }
 }

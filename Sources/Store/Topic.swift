@@ -37,6 +37,8 @@ struct Catalog: Sendable {
     private(set) var byID: [Uuid: Topic] = [:]
     /// Deleted partitions stay until their extents are gone.
     var partitions: [PartitionID: Partition] = [:]
+    /// Of the published one: grows with each change.
+    var version: UInt64 = 0
 
     mutating func set(_ topic: Topic) {
         byName[topic.name] = topic
