@@ -74,7 +74,7 @@ internal import Glibc
     public func willNeedValue() {
         guard let start = unsafe currentValue.mv_data else { return }
         // madvise takes whole pages.
-        let lead = unsafe Int(bitPattern: start) & 4095
+        let lead = Int(bitPattern: start) & 4095
         unsafe _ = madvise(start - lead, currentValue.mv_size + lead, MADV_WILLNEED)
     }
 
