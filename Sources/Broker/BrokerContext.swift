@@ -24,6 +24,7 @@ final class BrokerContext: Sendable {
     let connectionLimits: ConnectionLimits
     let fetchSessions: FetchSessions
     let alterations = AlterationOrder()
+    let groups: GroupService
 
     /// Bytes of records in one answer: `fetch.max.bytes`, or less.
     let fetchBytesMax: Int
@@ -52,6 +53,7 @@ final class BrokerContext: Sendable {
         connectionLimits = ConnectionLimits(current)
         fetchBytesMax = min(current.fetchBytesMax, Self.fetchBytesCeiling)
         fetchSessions = FetchSessions(slotCount: current.fetchSessionsMax)
+        groups = GroupService(store: store, options: current.groups, lane: lanes[0], logger: logger)
     }
 
     /// The lane of `loop`, which is one of the broker's.

@@ -21,14 +21,17 @@ public final class BrokerServer: Sendable {
     private let channels: [any Channel]
     private let sweeps: [RepeatedTask]
     private let isStopped = Atomic(false)
-    private let retention: Task<Void, Never>
+    private let services: [Task<Void, Never>]
 
     private init(endpoints: [Endpoint], context: BrokerContext, group: MultiThreadedEventLoopGroup, channels: [any Channel]) {
         self.endpoints = endpoints
         self.context = context
         self.group = group
         self.channels = channels
-        retention = Task { await RetentionService(broker: context).run() }
+        services = [
+            Task { await RetentionService(broker: context).run() },
+            Task { await OffsetExpiryService(broker: context).run() },
+        ]
         let idle = TimeAmount.milliseconds(context.configuration.current.connectionIdleMsMax)
         let interval = TimeAmount.milliseconds(min(max(idle.nanoseconds / 4_000_000, 50), 30_000))
         sweeps =
@@ -58,6 +61,7 @@ public final class BrokerServer: Sendable {
         for lane in context.lanes { store.register(lane) }
         // Before the first client: what clients have set before wins over the file.
         _ = await store.perform(context.applyStoredConfiguration())
+        try context.groups.load()
         var channels: [any Channel] = []
         do {
             var endpoints: [Endpoint] = []
@@ -85,7 +89,8 @@ public final class BrokerServer: Sendable {
     public func stop(within patience: Duration = .seconds(5)) async {
         guard !isStopped.exchange(true, ordering: .relaxed) else { return }
         for channel in channels { try? await channel.close() }
-        retention.cancel()
+        for service in services { service.cancel() }
+        context.groups.stop()
         for sweep in sweeps { sweep.cancel() }
         for lane in context.lanes { lane.loop.execute { lane.drain() } }
         let deadline = ContinuousClock.now + patience

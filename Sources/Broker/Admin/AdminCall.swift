@@ -58,6 +58,8 @@ enum AuthorizedOperations {
     static let omitted = Int32.min
     /// READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS.
     static let topic = bits(3, 4, 5, 6, 7, 8, 10, 11)
+    /// READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS.
+    static let group = bits(3, 6, 8, 10, 11)
     /// CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE.
     static let cluster = bits(5, 7, 8, 9, 10, 11, 12)
 

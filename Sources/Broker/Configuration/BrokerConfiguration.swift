@@ -1,3 +1,4 @@
+public import Coordinators
 public import Store
 
 /// The broker's configuration as its parts use it: typed, resolved, each value the one in force. Immutable; when a client
@@ -22,6 +23,11 @@ public struct BrokerConfiguration: Sendable {
     /// What topics without configs of their own get.
     public let topicDefaults: TopicSettings
     public let retentionCheckIntervalMs: Int64
+
+    public let groups: GroupOptions
+    public let offsetsRetentionMs: Int64
+    public let offsetsCheckIntervalMs: Int64
+    public let offsetMetadataBytesMax: Int
 
     /// nil: one for each processor.
     public let eventLoopCount: Int?
@@ -65,6 +71,11 @@ public struct BrokerConfiguration: Sendable {
         describedPartitionsMax = try values.integer("max.request.partition.size.limit")
         topicDefaults = try values.topicDefaults()
         retentionCheckIntervalMs = try values.integer("log.retention.check.interval.ms")
+
+        groups = try values.groups()
+        offsetsRetentionMs = try values.integer("offsets.retention.minutes") * 60_000
+        offsetsCheckIntervalMs = try values.integer("offsets.retention.check.interval.ms")
+        offsetMetadataBytesMax = try values.integer("offset.metadata.max.bytes")
 
         eventLoopCount = try values.optional("num.network.threads")
         readerThreadCount = try values.integer("num.io.threads")
@@ -166,6 +177,41 @@ private struct ConfigurationValues {
             listeners.append(listener)
         }
         return listeners
+    }
+
+    func groups() throws(ConfigurationError) -> GroupOptions {
+        var options = GroupOptions()
+        options.initialRebalanceDelayMs = try integer("group.initial.rebalance.delay.ms")
+        options.sessionTimeoutMsMin = try integer("group.min.session.timeout.ms")
+        options.sessionTimeoutMsMax = try integer("group.max.session.timeout.ms")
+        options.sizeMax = try integer("group.max.size")
+        options.consumerSessionTimeoutMs = try integer("group.consumer.session.timeout.ms")
+        options.consumerSessionTimeoutMsMin = try integer("group.consumer.min.session.timeout.ms")
+        options.consumerSessionTimeoutMsMax = try integer("group.consumer.max.session.timeout.ms")
+        options.consumerHeartbeatIntervalMs = try integer("group.consumer.heartbeat.interval.ms")
+        options.consumerHeartbeatIntervalMsMin = try integer("group.consumer.min.heartbeat.interval.ms")
+        options.consumerHeartbeatIntervalMsMax = try integer("group.consumer.max.heartbeat.interval.ms")
+        options.consumerSizeMax = try integer("group.consumer.max.size")
+        options.consumerAssignors = (layers["group.consumer.assignors"] ?? "").listEntries
+        if let policy = layers["group.consumer.migration.policy"].flatMap(GroupOptions.MigrationPolicy.init(rawValue:)) {
+            options.consumerMigrationPolicy = policy
+        }
+        try check("group.max.session.timeout.ms", isAtLeast: "group.min.session.timeout.ms")
+        for name in ["session.timeout.ms", "heartbeat.interval.ms"] {
+            try check("group.consumer.\(name)", isAtLeast: "group.consumer.min.\(name)")
+            try check("group.consumer.max.\(name)", isAtLeast: "group.consumer.\(name)")
+        }
+        guard !options.consumerAssignors.isEmpty else {
+            throw ConfigurationError(
+                message: "\(layers.origin(of: "group.consumer.assignors")): group.consumer.assignors is empty; name uniform, range or both.")
+        }
+        return options
+    }
+
+    private func check(_ greater: String, isAtLeast less: String) throws(ConfigurationError) {
+        let (most, least): (Int, Int) = (try integer(greater), try integer(less))
+        guard most < least else { return }
+        throw ConfigurationError(message: "\(layers.origin(of: greater)): \(greater)=\(most) is less than \(less)=\(least).")
     }
 
     func dataDirectory() throws(ConfigurationError) -> String {

@@ -1,6 +1,6 @@
 /// Every configuration key this broker acts on. Names are Kafka's where Kafka has one; the broker's own begin with `lmbroker.`.
 public enum BrokerKeys {
-    public static let all: [ConfigurationKey] = identity + topics + records + requests + store + logging
+    public static let all: [ConfigurationKey] = identity + topics + records + groups + requests + store + logging
 
     /// By name and by alias.
     static let named: [String: ConfigurationKey] = {
@@ -119,6 +119,59 @@ public enum BrokerKeys {
         ConfigurationKey(
             "min.insync.replicas", .records, .int(from: 1), default: "1", .dynamic, topic: "min.insync.replicas",
             about: "In-sync replicas that a produce request with acks=all asks for. More than a topic's replicas refuses such requests."),
+    ]
+
+    private static let groups: [ConfigurationKey] = [
+        ConfigurationKey(
+            "group.initial.rebalance.delay.ms", .groups, .int(from: 0), default: "3000",
+            about: "How many milliseconds a new group waits for more members before its first assignment."),
+        ConfigurationKey(
+            "group.min.session.timeout.ms", .groups, .int(from: 1), default: "6000",
+            about: "The shortest session timeout that a member of the classic protocol may ask for, in milliseconds."),
+        ConfigurationKey(
+            "group.max.session.timeout.ms", .groups, .int(from: 1), default: "1800000",
+            about: "The longest session timeout that a member of the classic protocol may ask for, in milliseconds."),
+        ConfigurationKey(
+            "group.max.size", .groups, .int(from: 1), default: "2147483647",
+            about: "The most members of a group of the classic protocol."),
+        ConfigurationKey(
+            "group.consumer.session.timeout.ms", .groups, .int(from: 1), default: "45000",
+            about: "A member of the consumer protocol (KIP-848) that is silent for this many milliseconds has left."),
+        ConfigurationKey(
+            "group.consumer.heartbeat.interval.ms", .groups, .int(from: 1), default: "5000",
+            about: "How many milliseconds apart the heartbeats of members of the consumer protocol are."),
+        ConfigurationKey(
+            "group.consumer.min.session.timeout.ms", .groups, .int(from: 1), default: "45000",
+            about: "The least that group.consumer.session.timeout.ms may be."),
+        ConfigurationKey(
+            "group.consumer.max.session.timeout.ms", .groups, .int(from: 1), default: "60000",
+            about: "The most that group.consumer.session.timeout.ms may be."),
+        ConfigurationKey(
+            "group.consumer.min.heartbeat.interval.ms", .groups, .int(from: 1), default: "5000",
+            about: "The least that group.consumer.heartbeat.interval.ms may be."),
+        ConfigurationKey(
+            "group.consumer.max.heartbeat.interval.ms", .groups, .int(from: 1), default: "15000",
+            about: "The most that group.consumer.heartbeat.interval.ms may be."),
+        ConfigurationKey(
+            "group.consumer.max.size", .groups, .int(from: 1), default: "2147483647",
+            about: "The most members of a group of the consumer protocol."),
+        ConfigurationKey(
+            "group.consumer.assignors", .groups, .list(["uniform", "range"]), default: "uniform,range",
+            about: "The assignors of the consumer protocol; the first serves members that name none."),
+        ConfigurationKey(
+            "group.consumer.migration.policy", .groups, .oneOf(["bidirectional", "upgrade", "downgrade", "disabled"]),
+            default: "bidirectional",
+            about: "Whether a group with members changes to the consumer protocol (upgrade), back (downgrade), both, or neither."),
+        ConfigurationKey(
+            "offsets.retention.minutes", .groups, .int(from: 1), default: "10080",
+            about: "How many minutes committed offsets are kept after the group's last member has left, or after the commit where there never was one."
+        ),
+        ConfigurationKey(
+            "offsets.retention.check.interval.ms", .groups, .long(from: 1), default: "600000",
+            about: "How many milliseconds pass between two looks for offsets past their retention."),
+        ConfigurationKey(
+            "offset.metadata.max.bytes", .groups, .int(from: 0), default: "4096",
+            about: "The most bytes of metadata that a consumer may commit with an offset."),
     ]
 
     private static let requests: [ConfigurationKey] = [

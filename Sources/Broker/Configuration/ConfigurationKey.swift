@@ -14,6 +14,7 @@ public struct ConfigurationKey: Sendable {
         case identity = "Identity and addresses"
         case topics = "Topics"
         case records = "Records and retention: defaults for topics that set no value of their own"
+        case groups = "Consumer groups and committed offsets"
         case requests = "Requests, connections and memory"
         case store = "The store"
         case logging = "Logging"

@@ -36,8 +36,11 @@ enum IgnoredKeys {
             names: ["num.replica.fetchers", "unclean.leader.election.enable", "num.replica.alter.log.dirs.threads"],
             prefixes: ["replica.", "replication.", "leader.replication.", "follower.replication."]),
         Family(
-            reason: "Consumer groups and transactions are not built yet.",
-            prefixes: ["offsets.", "group.", "transaction.", "share.", "consumer.", "producer.id.", "offset.metadata."]),
+            reason: "Groups and committed offsets are kept in the store like everything else, without a topic of their own.",
+            names: ["group.coordinator.new.enable"],
+            prefixes: ["offsets.", "group.coordinator.", "group.version"]),
+        Family(reason: "Transactions are not built yet.", prefixes: ["transaction.", "producer.id."]),
+        Family(reason: "There are no share groups and no stream groups.", prefixes: ["share.", "group.share.", "group.streams."]),
         Family(
             reason: "Only PLAINTEXT listeners without authorisation are offered.",
             names: ["authorizer.class.name", "super.users", "allow.everyone.if.no.acl.found", "early.start.listeners"],

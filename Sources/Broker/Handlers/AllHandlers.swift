@@ -1,5 +1,5 @@
 /// What the broker speaks. A handler is offered to clients by standing here.
-let allHandlers: [any Handler] = dataHandlers + adminHandlers
+let allHandlers: [any Handler] = dataHandlers + groupHandlers + adminHandlers
 
 /// Records and offsets.
 private let dataHandlers: [any Handler] = [
@@ -11,4 +11,14 @@ private let dataHandlers: [any Handler] = [
     ListOffsetsHandler(),
     OffsetForLeaderEpochHandler(),
     ProduceHandler(),
+]
+
+/// Groups and their offsets.
+private let groupHandlers: [any Handler] = [
+    DeleteGroupsHandler(),
+    DescribeGroupsHandler(),
+    ListGroupsHandler(),
+    OffsetCommitHandler(),
+    OffsetDeleteHandler(),
+    OffsetFetchHandler(),
 ]

@@ -51,25 +51,3 @@ struct DescribeProducersHandler: Handler {
         }
     }
 }
-
-/// A response that several answers of the store complete, in any order. All of it happens on one event loop.
-final class Gathering<Response: Sendable>: @unchecked Sendable {
-    // Unchecked: made by a handler and completed by its lane, both on the connection's loop.
-    private var response: Response
-    private var left: Int
-    private let finish: (Response) -> Void
-
-    /// `finish` is called when `count` parts are added; at once if that is none.
-    init(_ response: Response, count: Int, _ finish: @escaping (Response) -> Void) {
-        self.response = response
-        left = count
-        self.finish = finish
-        if count == 0 { finish(response) }
-    }
-
-    func add(_ part: (inout Response) -> Void) {
-        part(&response)
-        left -= 1
-        if left == 0 { finish(response) }
-    }
-}

@@ -1,0 +1,99 @@
+internal import KafkaProtocol
+internal import Store
+
+/// OffsetFetch, versions 1–9: what groups have committed, as it is on disk. −1 without an error where nothing is
+/// committed, for groups and topics that do not exist too. Several groups at once from version 8 on (KIP-709).
+struct OffsetFetchHandler: Handler {
+    func handle(_ request: OffsetFetchRequest, _ call: Call, _ reply: Reply) {
+        var response = OffsetFetchResponse()
+        if call.header.version >= 8 {
+            response.groups = request.groups.map { Self.answer($0, call) }
+        } else {
+            var asked = OffsetFetchRequest.Group()
+            asked.groupID = request.groupID
+            asked.topics = request.topics?.map { topic in
+                var one = OffsetFetchRequest.GroupTopic()
+                one.name = topic.name
+                one.partitionIndexes = topic.partitionIndexes
+                return one
+            }
+            let answer = Self.answer(asked, call)
+            response.errorCode = answer.errorCode
+            response.topics = answer.topics.map { $0.beforeEight }
+        }
+        reply.send(response)
+    }
+
+    private static func answer(_ asked: OffsetFetchRequest.Group, _ call: Call) -> OffsetFetchResponse.Group {
+        var answer = OffsetFetchResponse.Group()
+        answer.groupID = asked.groupID
+        answer.errorCode = call.broker.groups.admitFetch(
+            groupID: asked.groupID, memberID: asked.memberID, memberEpoch: asked.memberEpoch)
+        if let topics = asked.topics {
+            // The error goes with every partition: version 1 has no other place for it.
+            answer.topics = topics.map { Self.topic($0, of: asked.groupID, answer.errorCode, call.broker.store) }
+        } else if answer.errorCode == .none {
+            answer.topics = allTopics(of: asked.groupID, call.broker.store)
+        }
+        return answer
+    }
+
+    private static func topic(
+        _ asked: OffsetFetchRequest.GroupTopic, of groupID: String, _ errorCode: ErrorCode, _ store: Store
+    ) -> OffsetFetchResponse.GroupTopic {
+        let id = errorCode == .none ? store.topic(named: asked.name)?.id : nil
+        var topic = OffsetFetchResponse.GroupTopic()
+        topic.name = asked.name
+        topic.partitions = asked.partitionIndexes.map { index in
+            let offset = id.flatMap { store.committedOffset(groupID, OffsetKey(topicID: $0, partition: index)) }
+            return partition(index, offset, errorCode)
+        }
+        return topic
+    }
+
+    private static func allTopics(of groupID: String, _ store: Store) -> [OffsetFetchResponse.GroupTopic] {
+        var topics: [Uuid: OffsetFetchResponse.GroupTopic] = [:]
+        for (key, offset) in store.committedOffsets(of: groupID) {
+            if topics[key.topicID] == nil {
+                // Topics that are deleted take their offsets with them.
+                guard let name = store.topic(id: key.topicID)?.name else { continue }
+                var topic = OffsetFetchResponse.GroupTopic()
+                topic.name = name
+                topics[key.topicID] = topic
+            }
+            topics[key.topicID]?.partitions.append(partition(key.partition, offset, .none))
+        }
+        for id in topics.keys { topics[id]?.partitions.sort { $0.partitionIndex < $1.partitionIndex } }
+        return topics.values.sorted { $0.name < $1.name }
+    }
+
+    private static func partition(
+        _ index: Int32, _ offset: CommittedOffset?, _ errorCode: ErrorCode
+    ) -> OffsetFetchResponse.GroupPartition {
+        var partition = OffsetFetchResponse.GroupPartition()
+        partition.partitionIndex = index
+        partition.committedOffset = offset?.offset ?? -1
+        partition.committedLeaderEpoch = offset?.leaderEpoch ?? -1
+        partition.metadata = offset?.metadata ?? ""
+        partition.errorCode = errorCode
+        return partition
+    }
+}
+
+extension OffsetFetchResponse.GroupTopic {
+    /// The same in the form of the versions for one group.
+    fileprivate var beforeEight: OffsetFetchResponse.Topic {
+        var topic = OffsetFetchResponse.Topic()
+        topic.name = name
+        topic.partitions = partitions.map { partition in
+            var one = OffsetFetchResponse.Partition()
+            one.partitionIndex = partition.partitionIndex
+            one.committedOffset = partition.committedOffset
+            one.committedLeaderEpoch = partition.committedLeaderEpoch
+            one.metadata = partition.metadata
+            one.errorCode = partition.errorCode
+            return one
+        }
+        return topic
+    }
+}

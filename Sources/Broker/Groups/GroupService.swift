@@ -1,0 +1,343 @@
+internal import Coordinators
+internal import KafkaProtocol
+internal import Logging
+internal import NIOCore
+internal import Store
+internal import Synchronization
+
+/// All groups of this broker, between the connections that ask and the store that keeps: decisions are the pure
+/// coordinator's, one at a time; what it decides is written in the order of the decisions; and no answer leaves before
+/// everything decided for its group up to then is on disk.
+final class GroupService: Sendable {
+    private struct State {
+        var coordinator: GroupCoordinator
+        var writes = GroupWrites()
+        /// Who waits for an answer of the coordinator.
+        var waiting: [RequestToken: Reply] = [:]
+        var nextToken: UInt64 = 0
+        /// When the timer goes off, in monotonic ms; nil without a timer.
+        var armedMs: Int64?
+        var isStopped = false
+    }
+
+    /// An answer that may leave.
+    private typealias Ready = [(reply: Reply, response: GroupResponse)]
+
+    private let state: Mutex<State>
+    private let store: Store
+    private let logger: Logger
+    /// Where timers run, and writes that no request asked for come back to.
+    private let lane: LoopLane
+
+    init(store: Store, options: GroupOptions, lane: LoopLane, logger: Logger) {
+        self.store = store
+        self.lane = lane
+        self.logger = logger
+        state = Mutex(State(coordinator: GroupCoordinator(options: options, topics: StoreTopics(store: store))))
+    }
+
+    /// Takes over the groups that the store holds. Before the first client.
+    func load() throws(StoreError) {
+        let now = Moment.now
+        try state.withLock { state throws(StoreError) in
+            for groupID in store.groupIDs() { try load(groupID, into: &state.coordinator, at: now) }
+        }
+        arm()
+    }
+
+    private func load(_ groupID: String, into coordinator: inout GroupCoordinator, at now: Moment) throws(StoreError) {
+        let records = try store.groupRecords(of: groupID).map { StateRecord(key: $0.key, value: $0.value) }
+        do throws(GroupStateError) {
+            try coordinator.load(groupID, records: records, at: now)
+        } catch {
+            throw .corrupt("the group '\(groupID)' cannot be read: \(error)")
+        }
+    }
+
+    // MARK: - Requests of members
+
+    func join(_ request: JoinGroupRequest, _ call: Call, _ reply: Reply) {
+        answer(call, reply, .join(JoinGroupResponse())) { $0.join(request, $1, at: $2) }
+    }
+
+    func sync(_ request: SyncGroupRequest, _ call: Call, _ reply: Reply) {
+        answer(call, reply, .sync(SyncGroupResponse())) { $0.sync(request, $1, at: $2) }
+    }
+
+    func heartbeat(_ request: HeartbeatRequest, _ call: Call, _ reply: Reply) {
+        answer(call, reply, .heartbeat(HeartbeatResponse())) { $0.heartbeat(request, $1, at: $2) }
+    }
+
+    func leave(_ request: LeaveGroupRequest, _ call: Call, _ reply: Reply) {
+        answer(call, reply, .leave(LeaveGroupResponse())) { $0.leave(request, $1, at: $2) }
+    }
+
+    func consumerHeartbeat(_ request: ConsumerGroupHeartbeatRequest, _ call: Call, _ reply: Reply) {
+        answer(call, reply, .consumerHeartbeat(ConsumerGroupHeartbeatResponse())) { $0.consumerHeartbeat(request, $1, at: $2) }
+    }
+
+    /// Has the coordinator decide, and sees to it that `reply` is spent, now or when a later decision answers it.
+    private func answer(
+        _ call: Call, _ reply: Reply, _ empty: GroupResponse, _ decide: (inout GroupCoordinator, Caller, Moment) -> GroupEffects
+    ) {
+        let ready = state.withLock { state -> Ready in
+            guard !state.isStopped else { return [(reply, empty.failing(.notCoordinator))] }
+            state.nextToken += 1
+            let token = RequestToken(rawValue: state.nextToken)
+            state.waiting[token] = reply
+            let caller = Caller(
+                token: token, clientID: call.header.clientID ?? "", clientHost: "/\(call.peer.host)", version: call.header.version)
+            let effects = decide(&state.coordinator, caller, .now)
+            return settle(effects, call.lane, &state)
+        }
+        send(ready)
+        arm()
+    }
+
+    /// Submits what is to be written, and returns the answers that need not wait for it.
+    private func settle(_ effects: GroupEffects, _ lane: LoopLane, _ state: inout State) -> Ready {
+        let answers: Ready = effects.replies.compactMap { answer in
+            state.waiting.removeValue(forKey: answer.token).map { ($0, answer.response) }
+        }
+        guard !effects.records.isEmpty || state.writes.isBusy(effects.groupID) else { return answers }
+        let change = GroupChange(
+            groupID: effects.groupID, records: effects.records.map { GroupRecord(key: $0.key, value: $0.value) }, offsets: [])
+        write(change, lane, &state) { error in
+            for (reply, response) in answers { reply.send(error == nil ? response : response.failing(.coordinatorNotAvailable)) }
+        }
+        return []
+    }
+
+    private func send(_ ready: Ready) {
+        for (reply, response) in ready { reply.send(response) }
+    }
+
+    // MARK: - Offsets
+
+    /// Who commits offsets, and as what.
+    struct Committer {
+        var groupID: String
+        var memberID: String
+        var groupInstanceID: String?
+        var generationIDOrMemberEpoch: Int32
+        /// Of the request.
+        var version: Int16
+    }
+
+    /// Commits offsets, if the member may. `finish` is called when they are on disk, or with why they are not.
+    func commit(
+        _ offsets: [(key: OffsetKey, value: CommittedOffset?)], by committer: Committer, _ lane: LoopLane,
+        finish: @escaping @Sendable (ErrorCode) -> Void
+    ) {
+        let refusal = state.withLock { state -> ErrorCode in
+            guard !state.isStopped else { return .notCoordinator }
+            let code = state.coordinator.admitCommit(
+                groupID: committer.groupID, memberID: committer.memberID, groupInstanceID: committer.groupInstanceID,
+                generationIDOrMemberEpoch: committer.generationIDOrMemberEpoch, version: committer.version, isTransactional: false, at: .now)
+            if code == .none {
+                write(GroupChange(groupID: committer.groupID, records: [], offsets: offsets), lane, &state) { error in
+                    finish(error == nil ? .none : .coordinatorNotAvailable)
+                }
+            }
+            return code
+        }
+        if refusal != .none { finish(refusal) }
+        arm()
+    }
+
+    /// Whether the member may read the group's offsets (KIP-848: with the epoch it has).
+    func admitFetch(groupID: String, memberID: String?, memberEpoch: Int32) -> ErrorCode {
+        state.withLock { $0.coordinator.admitFetch(groupID: groupID, memberID: memberID, memberEpoch: memberEpoch) }
+    }
+
+    /// Deletes offsets of topics that no member is subscribed to. `choose` is told those topics' names, and says which keys go
+    /// and what the answer then is; the group may refuse before.
+    func deleteOffsets<Answer: Sendable>(
+        of groupID: String, _ lane: LoopLane, choose: (_ subscribedTopics: Set<String>) -> (keys: [OffsetKey], answer: Answer),
+        finish: @escaping @Sendable (Result<Answer, ProtocolError>) -> Void
+    ) {
+        let refusal = state.withLock { state -> ErrorCode in
+            guard !state.isStopped else { return .notCoordinator }
+            let (code, subscribed) = state.coordinator.admitOffsetDelete(groupID: groupID)
+            if code == .none {
+                let (keys, answer) = choose(subscribed)
+                write(GroupChange(groupID: groupID, records: [], offsets: keys.map { ($0, nil) }), lane, &state) { error in
+                    finish(error == nil ? .success(answer) : .failure(ProtocolError(.coordinatorNotAvailable)))
+                }
+            }
+            return code
+        }
+        if refusal != .none { finish(.failure(ProtocolError(refusal))) }
+    }
+
+    // MARK: - Administration
+
+    func list(states: [String], types: [String]) -> [ListGroupsResponse.Group] {
+        state.withLock { $0.coordinator.list(states: states, types: types) }
+    }
+
+    func describe(_ groupID: String, version: Int16) -> DescribeGroupsResponse.Group {
+        state.withLock { $0.coordinator.describe(groupID, version: version) }
+    }
+
+    func describeConsumer(_ groupID: String) -> ConsumerGroupDescribeResponse.Group {
+        state.withLock { $0.coordinator.describeConsumer(groupID) }
+    }
+
+    /// Deletes the group with all its offsets, if it has no members.
+    func delete(_ groupID: String, _ lane: LoopLane, finish: @escaping @Sendable (ErrorCode) -> Void) {
+        let refusal = state.withLock { state -> ErrorCode in
+            guard !state.isStopped else { return .notCoordinator }
+            let (code, effects) = state.coordinator.delete(groupID)
+            if code == .none { remove(effects, lane, &state, finish) }
+            return code
+        }
+        if refusal != .none { finish(refusal) }
+    }
+
+    private func remove(_ effects: GroupEffects, _ lane: LoopLane, _ state: inout State, _ finish: @escaping @Sendable (ErrorCode) -> Void) {
+        let keys = Set(store.committedOffsets(of: effects.groupID).keys).union(state.writes.offsetKeys(of: effects.groupID))
+        let change = GroupChange(
+            groupID: effects.groupID, records: effects.records.map { GroupRecord(key: $0.key, value: $0.value) },
+            offsets: keys.map { ($0, nil) })
+        write(change, lane, &state) { error in finish(error == nil ? .none : .coordinatorNotAvailable) }
+    }
+
+    /// Deletes the offsets that are past `retentionMs`, and groups that neither members nor offsets are left of.
+    /// Returns how many offsets went.
+    func expireOffsets(retentionMs: Int64, now: Int64) -> Int {
+        let groupIDs = state.withLock { $0.coordinator.groupIDs }
+        var count = 0
+        // One group at a time: members of others need not wait for all of them.
+        for groupID in groupIDs {
+            count += state.withLock { state in
+                // What is being written may be younger than what the store shows.
+                guard !state.writes.isBusy(groupID) else { return 0 }
+                let offsets = store.committedOffsets(of: groupID)
+                let expiry = state.coordinator.offsetsExpiry(of: groupID)
+                guard !expiry.isInUse else { return 0 }
+                let expired = expiry.expired(among: offsets, retentionMs: retentionMs, now: now)
+                if expired.count == offsets.count {
+                    let (code, effects) = state.coordinator.delete(groupID)
+                    if code == .none { remove(effects, lane, &state) { _ in } }
+                } else if !expired.isEmpty {
+                    write(GroupChange(groupID: groupID, records: [], offsets: expired.map { ($0, nil) }), lane, &state) { _ in }
+                }
+                return expired.count
+            }
+        }
+        return count
+    }
+
+    // MARK: - Writing
+
+    private func write(
+        _ change: GroupChange, _ lane: LoopLane, _ state: inout State, _ finish: @escaping @Sendable (StoreError?) -> Void
+    ) {
+        guard let batch = state.writes.add(change, finish) else { return }
+        submit(batch, of: change.groupID, lane)
+    }
+
+    private func submit(_ batch: GroupWrites.Batch, of groupID: String, _ lane: LoopLane) {
+        let submission = Submission.groups(batch.changes, lane: lane) { error in self.landed(batch, of: groupID, lane, error) }
+        store.submit([submission])
+    }
+
+    /// A write came back: the next one of its group goes out. One that failed takes those behind it with it, which were
+    /// decided on top of it, and the group is again what the store says.
+    private func landed(_ batch: GroupWrites.Batch, of groupID: String, _ lane: LoopLane, _ error: StoreError?) {
+        let (finishes, ready) = state.withLock { state in
+            guard let error else {
+                if let next = state.writes.next(groupID) { submit(next, of: groupID, lane) }
+                return (batch.finishes, Ready())
+            }
+            logger.warning("the group '\(groupID)' could not be written: \(error)")
+            let lost = state.writes.abandon(groupID)
+            return (batch.finishes + lost, reload(groupID, &state))
+        }
+        for finish in finishes { finish(error) }
+        send(ready)
+        arm()
+    }
+
+    private func reload(_ groupID: String, _ state: inout State) -> Ready {
+        guard !state.isStopped else { return [] }
+        let effects = state.coordinator.unload(groupID, answering: .coordinatorNotAvailable)
+        do {
+            if store.groupIDs().contains(groupID) { try load(groupID, into: &state.coordinator, at: .now) }
+        } catch {
+            logger.error("\(error)")
+        }
+        return effects.replies.compactMap { answer in state.waiting.removeValue(forKey: answer.token).map { ($0, answer.response) } }
+    }
+
+    // MARK: - Time
+
+    /// Sets the timer for the coordinator's next deadline, unless one goes off before it anyway.
+    private func arm() {
+        let deadline: Int64? = state.withLock { state in
+            guard !state.isStopped, let deadline = state.coordinator.nextDeadline else { return nil }
+            if let armed = state.armedMs, armed <= deadline { return nil }
+            state.armedMs = deadline
+            return deadline
+        }
+        guard let deadline else { return }
+        lane.loop.scheduleTask(deadline: .uptimeNanoseconds(UInt64(max(deadline, 0)) * 1_000_000)) { self.timeHasCome(for: deadline) }
+    }
+
+    private func timeHasCome(for deadline: Int64) {
+        let ready = state.withLock { state -> Ready in
+            // An earlier timer was set after this one.
+            guard !state.isStopped, state.armedMs == deadline else { return [] }
+            state.armedMs = nil
+            return state.coordinator.advance(to: .now).flatMap { settle($0, lane, &state) }
+        }
+        send(ready)
+        arm()
+    }
+
+    /// Answers those who wait; they ask again where they find the coordinator next.
+    func stop() {
+        let ready = state.withLock { state -> Ready in
+            state.isStopped = true
+            return state.coordinator.groupIDs.flatMap { groupID in
+                state.coordinator.unload(groupID, answering: .notCoordinator).replies.compactMap { answer in
+                    state.waiting.removeValue(forKey: answer.token).map { ($0, answer.response) }
+                }
+            }
+        }
+        send(ready)
+    }
+}
+
+extension Moment {
+    static var now: Moment {
+        Moment(monotonicMs: Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000), wallClockMs: WallClock.nowMs)
+    }
+}
+
+extension Reply {
+    func send(_ response: GroupResponse) {
+        switch response {
+        case .join(let response): send(response)
+        case .sync(let response): send(response)
+        case .heartbeat(let response): send(response)
+        case .leave(let response): send(response)
+        case .consumerHeartbeat(let response): send(response)
+        }
+    }
+}
+
+/// The topics, as groups look at them.
+private struct StoreTopics: TopicDirectory {
+    let store: Store
+
+    var version: UInt64 { store.catalogVersion }
+    func topic(named name: String) -> TopicFacts? { store.topic(named: name).map(Self.facts) }
+    func topic(id: Uuid) -> TopicFacts? { store.topic(id: id).map(Self.facts) }
+    func names() -> [String] { store.topics().map(\.name) }
+
+    private static func facts(_ topic: Topic) -> TopicFacts {
+        TopicFacts(name: topic.name, id: topic.id, partitionCount: Int32(topic.partitions.count))
+    }
+}
