@@ -1,73 +1,192 @@
 internal import KafkaProtocol
 
-/// A group of the classic protocol: its members agree on a generation, one of them divides the partitions.
+/// A group of the classic protocol: its members agree on a generation, and one of them divides the partitions among
+/// all (https://cwiki.apache.org/confluence/display/KAFKA/Kafka+Client-side+Assignment+Proposal).
 struct ClassicGroup: Sendable {
-    enum State: String, Sendable {
-        case empty = "Empty"
-        case preparingRebalance = "PreparingRebalance"
-        case completingRebalance = "CompletingRebalance"
-        case stable = "Stable"
-        case dead = "Dead"
+    enum State: Int8, Sendable {
+        /// No members.
+        case empty = 0
+        /// Waits for its members to join again.
+        case preparingRebalance = 1
+        /// Has a new generation, and waits for its leader to divide the partitions.
+        case completingRebalance = 2
+        case stable = 3
+
+        /// As Kafka calls it.
+        var name: String {
+            switch self {
+            case .empty: "Empty"
+            case .preparingRebalance: "PreparingRebalance"
+            case .completingRebalance: "CompletingRebalance"
+            case .stable: "Stable"
+            }
+        }
     }
 
     let id: String
-    private(set) var state = State.empty
+    var state = State.empty
+    /// 0 before the first one.
+    var generationID: Int32 = 0
+    /// Nil for a group that is committed offsets only.
+    var protocolType: String?
+    /// What the generation agreed on.
+    var protocolName: String?
+    var leaderID: String?
+    /// Milliseconds since 1970; nil while there are members, and for a group that never had any.
+    var emptySinceMs: Int64?
+    /// Offsets were committed from outside, so that the group exists without any member.
+    var holdsCommits = false
+
+    private(set) var members: [String: ClassicMember] = [:]
+    /// Member ids by group.instance.id.
+    private(set) var staticMembers: [String: String] = [:]
+    /// Ids that were given out with MEMBER_ID_REQUIRED (KIP-394), and how long they are good, in monotonic milliseconds.
+    var pendingMembers: [String: Int64] = [:]
+    /// How many members speak each protocol.
+    private var protocolCounts: [String: Int] = [:]
+    private(set) var joiningCount = 0
+    private var nextOrder: UInt64 = 0
+
+    /// Members that have not asked for their part of the generation yet.
+    var pendingSync: Set<String> = []
+    /// Monotonic milliseconds: when the rebalance goes on without those who have not joined.
+    var joinDeadlineMs: Int64?
+    /// Monotonic milliseconds: when those who have not synced are put out.
+    var syncDeadlineMs: Int64?
+    /// Set while an empty group waits for more members to come.
+    var initialDelay: InitialDelay?
+    /// Monotonic milliseconds, never later than the first member or pending id to expire.
+    var sessionCheckMs: Int64?
+
+    /// What is known to be, or about to be, on disk; see `concluded`.
+    var written = Written()
+    /// Answers of the event in progress.
+    var answers: [(token: RequestToken, response: GroupResponse)] = []
+
+    struct InitialDelay: Sendable {
+        var lastMs: Int64
+        var remainingMs: Int64
+        var memberAdded = false
+    }
 
     init(id: String, at moment: Moment) { self.id = id }
 
-    init(id: String, records: [StateRecord], at moment: Moment) throws(GroupStateError) {
-        guard let record = records.first else {
-            self.init(id: id, at: moment)
-            return
+    // MARK: - Members
+
+    var membersInOrder: [ClassicMember] { members.values.sorted { $0.order < $1.order } }
+
+    /// The time to wait for members that have to give up partitions first: the longest that one of them asks for.
+    var rebalanceTimeoutMs: Int64 { Int64(members.values.reduce(0) { max($0, $1.rebalanceTimeoutMs) }) }
+
+    var hasAllJoined: Bool { members.count == joiningCount && pendingMembers.isEmpty }
+
+    /// Protocols that every member speaks.
+    var candidateProtocols: Set<String> { Set(protocolCounts.filter { $0.value == members.count }.keys) }
+
+    mutating func add(_ member: ClassicMember) {
+        var member = member
+        member.order = nextOrder
+        nextOrder += 1
+        insert(member)
+        pendingMembers[member.id] = nil
+        if leaderID == nil { leaderID = member.id }
+    }
+
+    private mutating func insert(_ member: ClassicMember) {
+        if let instance = member.groupInstanceID { staticMembers[instance] = member.id }
+        for offered in member.protocols { protocolCounts[offered.name, default: 0] += 1 }
+        if member.joining != nil { joiningCount += 1 }
+        members[member.id] = member
+    }
+
+    /// Changes a member where it is. What it waits for and what it speaks are counted anew.
+    mutating func update(_ memberID: String, _ change: (inout ClassicMember) -> Void) {
+        guard var member = withdraw(memberID) else { return }
+        change(&member)
+        insert(member)
+    }
+
+    /// A sign of life.
+    mutating func touch(_ memberID: String, at moment: Moment) {
+        guard let timeoutMs = members[memberID]?.sessionTimeoutMs else { return }
+        keepAlive(memberID, forMs: Int64(timeoutMs), at: moment)
+    }
+
+    mutating func keepAlive(_ memberID: String, forMs timeoutMs: Int64, at moment: Moment) {
+        members[memberID]?.aliveUntilMs = moment.monotonicMs + timeoutMs
+        checkSessions(by: moment.monotonicMs + timeoutMs)
+    }
+
+    mutating func checkSessions(by timeMs: Int64) { sessionCheckMs = min(sessionCheckMs ?? timeMs, timeMs) }
+
+    private mutating func withdraw(_ memberID: String) -> ClassicMember? {
+        guard let member = members.removeValue(forKey: memberID) else { return nil }
+        if let instance = member.groupInstanceID { staticMembers[instance] = nil }
+        for offered in member.protocols {
+            protocolCounts[offered.name, default: 0] -= 1
+            if protocolCounts[offered.name] == 0 { protocolCounts[offered.name] = nil }
         }
-        throw .unreadable(key: record.key)
+        if member.joining != nil { joiningCount -= 1 }
+        return member
     }
 
-    mutating func join(_ request: JoinGroupRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment) -> GroupEffects {
-        GroupEffects(groupID: id, replies: [(caller.token, Self.refusal(of: request, .coordinatorNotAvailable))])
+    /// Takes a member, or a pending id, out of the group; what it waits for is answered with `code`.
+    mutating func remove(_ memberID: String, answering code: ErrorCode) {
+        pendingMembers[memberID] = nil
+        pendingSync.remove(memberID)
+        guard let member = withdraw(memberID) else { return }
+        written.forget(memberID)
+        refuse(member, code)
+        if leaderID == memberID { leaderID = members.values.min { $0.order < $1.order }?.id }
     }
 
-    static func refusal(of request: JoinGroupRequest, _ code: ErrorCode) -> GroupResponse {
-        .join(
-            JoinGroupResponse {
-                $0.errorCode = code
-                $0.memberID = request.memberID
-            })
+    /// A static member came back without its id: the new one takes the old one's place, and the old one is fenced.
+    mutating func replaceStatic(_ oldID: String, by newID: String) {
+        guard let old = withdraw(oldID) else { return }
+        written.forget(oldID)
+        refuse(old, .fencedInstanceID)
+        insert(ClassicMember(id: newID, replacing: old))
+        pendingSync.remove(oldID)
+        if leaderID == oldID { leaderID = newID }
     }
 
-    mutating func sync(_ request: SyncGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
-        GroupEffects(groupID: id, replies: [(caller.token, .sync(SyncGroupResponse { $0.errorCode = .coordinatorNotAvailable }))])
-    }
+    // MARK: - Answers
 
-    mutating func heartbeat(_ request: HeartbeatRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
-        GroupEffects(groupID: id, replies: [(caller.token, .heartbeat(HeartbeatResponse { $0.errorCode = .coordinatorNotAvailable }))])
-    }
+    mutating func answer(_ token: RequestToken, _ response: GroupResponse) { answers.append((token, response)) }
 
-    mutating func leave(_ request: LeaveGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
-        GroupEffects(groupID: id, replies: [(caller.token, .leave(LeaveGroupResponse { $0.errorCode = .coordinatorNotAvailable }))])
-    }
-
-    mutating func advance(to moment: Moment, _ options: GroupOptions) -> GroupEffects { GroupEffects(groupID: id) }
-    mutating func admitCommit(_ claim: CommitClaim, at moment: Moment) -> ErrorCode { .none }
-    mutating func release(answering code: ErrorCode) -> GroupEffects { GroupEffects(groupID: id) }
-    func admitOffsetDelete() -> (ErrorCode, subscribedTopics: Set<String>) { (.none, []) }
-    func tombstones() -> [StateRecord] { [] }
-    var nextDeadline: Int64? { nil }
-    var isForgettable: Bool { false }
-    var offsetsExpiry: OffsetsExpiry { .byCommit }
-
-    var listed: ListGroupsResponse.Group {
-        ListGroupsResponse.Group {
-            $0.groupID = id
-            $0.groupState = state.rawValue
-            $0.groupType = "classic"
+    /// Answers whatever the member waits for.
+    private mutating func refuse(_ member: ClassicMember, _ code: ErrorCode) {
+        if let token = member.joining {
+            let memberID = code == .unknownMemberID ? "" : member.id
+            answer(token, .join(JoinGroupResponse { ($0.errorCode, $0.memberID) = (code, memberID) }))
         }
+        if let token = member.syncing { answer(token, .sync(SyncGroupResponse { $0.errorCode = code })) }
     }
 
-    var described: DescribeGroupsResponse.Group {
-        DescribeGroupsResponse.Group {
-            $0.groupID = id
-            $0.groupState = state.rawValue
+    /// Answers everyone who waits with `code`; the group is about to be forgotten.
+    mutating func release(answering code: ErrorCode) -> GroupEffects {
+        for member in membersInOrder {
+            refuse(member, code)
+            update(member.id) { ($0.joining, $0.syncing) = (nil, nil) }
         }
+        defer { answers = [] }
+        return GroupEffects(groupID: id, replies: answers)
+    }
+
+    // MARK: - Who may
+
+    /// FENCED_INSTANCE_ID where another member goes by that instance id now, UNKNOWN_MEMBER_ID where nobody knows it.
+    func validate(_ memberID: String, _ groupInstanceID: String?) -> ErrorCode {
+        if let groupInstanceID {
+            guard let current = staticMembers[groupInstanceID] else { return .unknownMemberID }
+            guard current == memberID else { return .fencedInstanceID }
+        }
+        return members[memberID] == nil ? .unknownMemberID : .none
+    }
+
+    /// Whether a member that speaks these protocols finds one that all others speak too.
+    func supports(_ type: String, _ protocols: [JoinGroupRequest.GroupProtocol]) -> Bool {
+        guard !members.isEmpty else { return !type.isEmpty && !protocols.isEmpty }
+        return protocolType == type && protocols.contains { protocolCounts[$0.name, default: 0] == members.count }
     }
 }

@@ -35,8 +35,16 @@ extension GroupCoordinator {
     }
 
     public mutating func leave(_ request: LeaveGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
-        if let effects = change(request.groupID, { group, _ in group.leave(request, caller, at: moment) }) { return effects }
-        let response = LeaveGroupResponse { $0.errorCode = Self.strangerError(request.groupID) }
+        if let effects = change(request.groupID, { group, environment in group.leave(request, caller, &environment, at: moment) }) { return effects }
+        let code = Self.strangerError(request.groupID)
+        var response = LeaveGroupResponse { $0.errorCode = code }
+        if code == .unknownMemberID {
+            // There was no such group; so none of them was in it.
+            let strangers = request.leavers(caller.version).map { leaver in
+                LeaveGroupResponse.Member { ($0.memberID, $0.groupInstanceID, $0.errorCode) = (leaver.memberID, leaver.groupInstanceID, code) }
+            }
+            response = .to(strangers, caller.version)
+        }
         return GroupEffects(groupID: request.groupID, replies: [(caller.token, .leave(response))])
     }
 

@@ -25,7 +25,8 @@ extension GroupCoordinator {
             memberID: memberID, groupInstanceID: groupInstanceID, generationIDOrMemberEpoch: generationIDOrMemberEpoch, version: version,
             isTransactional: isTransactional)
         if let code = change(groupID, { group, _ in group.admitCommit(claim, at: moment) }) { return code }
-        guard generationIDOrMemberEpoch < 0 else { return .illegalGeneration }
+        // Clients of earlier versions, and of transactions, know only one way to be told that they are not in the group.
+        guard generationIDOrMemberEpoch < 0 else { return version >= 9 && !isTransactional ? .groupIDNotFound : .illegalGeneration }
         var group = GroupKind.classic(ClassicGroup(id: groupID, at: moment))
         let code = group.admitCommit(claim, at: moment)
         keep(group, as: groupID)

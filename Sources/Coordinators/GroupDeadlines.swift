@@ -8,7 +8,7 @@ struct GroupDeadlines: Sendable {
         var time: Int64
         var groupID: String
 
-        static func < (left: Entry, right: Entry) -> Bool { left.time < right.time }
+        static func < (left: Entry, right: Entry) -> Bool { (left.time, left.groupID) < (right.time, right.groupID) }
     }
 
     private var heap = Heap<Entry>()

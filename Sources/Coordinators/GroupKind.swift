@@ -32,10 +32,10 @@ enum GroupKind: Sendable {
         }
     }
 
-    mutating func leave(_ request: LeaveGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
+    mutating func leave(_ request: LeaveGroupRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment) -> GroupEffects {
         switch consume self {
         case .classic(var group):
-            let effects = group.leave(request, caller, at: moment)
+            let effects = group.leave(request, caller, environment.options, at: moment)
             self = .classic(group)
             return effects
         }

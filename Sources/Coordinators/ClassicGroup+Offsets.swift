@@ -1,0 +1,65 @@
+internal import KafkaProtocol
+
+/// What the group has to say about its offsets, which are the store's.
+extension ClassicGroup {
+    mutating func admitCommit(_ claim: CommitClaim, at moment: Moment) -> ErrorCode {
+        if claim.generationIDOrMemberEpoch < 0, state == .empty {
+            // From outside: an administrator, or a consumer that picks its partitions itself.
+            holdsCommits = true
+            return .none
+        }
+        if claim.generationIDOrMemberEpoch >= 0 || !claim.memberID.isEmpty || claim.groupInstanceID != nil {
+            let code = validate(claim.memberID, claim.groupInstanceID)
+            guard code == .none else { return code }
+            guard claim.generationIDOrMemberEpoch == generationID else { return .illegalGeneration }
+        } else if !claim.isTransactional {
+            // Older transactional producers do not say who they are.
+            return .unknownMemberID
+        }
+        // The member knows its generation, so it can be told to join again. What it read is not lost by that.
+        if state == .completingRebalance, !claim.isTransactional { return .rebalanceInProgress }
+        if members[claim.memberID]?.isNew == false { touch(claim.memberID, at: moment) }
+        return .none
+    }
+
+    func admitOffsetDelete() -> (ErrorCode, subscribedTopics: Set<String>) {
+        guard state != .empty else { return (.none, []) }
+        // Of members that do not say what they read, everything must be taken to be in use.
+        guard let topics = subscribedTopics else { return (.nonEmptyGroup, []) }
+        return (.none, topics)
+    }
+
+    var offsetsExpiry: OffsetsExpiry {
+        switch state {
+        case .empty:
+            guard pendingMembers.isEmpty else { return .never }
+            return emptySinceMs.map { .sinceEmpty(wallClockMs: $0) } ?? .byCommit
+        case .stable: return subscribedTopics.map { .byCommitExcept(subscribedTopics: $0) } ?? .never
+        case .preparingRebalance, .completingRebalance: return .never
+        }
+    }
+
+    /// What the members of a group of consumers read; nil where they are something else, or their metadata is.
+    var subscribedTopics: Set<String>? {
+        guard protocolType == "consumer", let protocolName else { return nil }
+        var topics: Set<String> = []
+        for member in members.values {
+            guard let subscription = Self.topics(inSubscription: member.metadata(protocolName)) else { return nil }
+            topics.formUnion(subscription)
+        }
+        return topics
+    }
+
+    /// The topics at the start of a consumer's metadata, which all versions of it have
+    /// (ConsumerProtocolSubscription.json in Kafka). Nil where it is none.
+    private static func topics(inSubscription metadata: [UInt8]) -> [String]? {
+        // The reader stays within the span.
+        var reader = unsafe Reader(metadata.span.bytes, version: 0, flexible: false)
+        var version: Int16 = 0
+        var topics: [String] = []
+        reader.int16(&version)
+        reader.array(&topics)
+        do { try reader.finish() } catch { return nil }
+        return version < 0 ? nil : topics
+    }
+}
