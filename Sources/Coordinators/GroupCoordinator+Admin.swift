@@ -10,6 +10,7 @@ extension GroupCoordinator {
             let listed =
                 switch group {
                 case .classic(let group): group.listed
+                case .consumer(let group): group.listed
                 }
             guard states.isEmpty || states.contains(listed.groupState.lowercased()) else { return nil }
             guard types.isEmpty || types.contains(listed.groupType.lowercased()) else { return nil }
@@ -21,19 +22,21 @@ extension GroupCoordinator {
     public func describe(_ groupID: String, version: Int16) -> DescribeGroupsResponse.Group {
         switch groups[groupID] {
         case .classic(let group): group.described
-        case nil:
+        // Of a group of the other protocol this API says what it says of none.
+        case .consumer, nil:
             DescribeGroupsResponse.Group {
                 $0.groupID = groupID
                 $0.groupState = "Dead"
                 guard version >= 6 else { return }
                 $0.errorCode = .groupIDNotFound
-                $0.errorMessage = "Group \(groupID) not found."
+                $0.errorMessage = groups[groupID] == nil ? "Group \(groupID) not found." : "Group \(groupID) is not a classic group."
             }
         }
     }
 
     public func describeConsumer(_ groupID: String) -> ConsumerGroupDescribeResponse.Group {
-        ConsumerGroupDescribeResponse.Group {
+        if case .consumer(let group) = groups[groupID] { return group.described(environment) }
+        return ConsumerGroupDescribeResponse.Group {
             $0.groupID = groupID
             $0.errorCode = .groupIDNotFound
             $0.errorMessage = groups[groupID] == nil ? "Group \(groupID) not found." : "Group \(groupID) is not a consumer group."

@@ -24,12 +24,12 @@ extension GroupCoordinator {
 
     /// The answer of a follower comes with the effects of its leader's request.
     public mutating func sync(_ request: SyncGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
-        if let effects = change(request.groupID, { group, _ in group.sync(request, caller, at: moment) }) { return effects }
+        if let effects = change(request.groupID, { group, environment in group.sync(request, caller, environment, at: moment) }) { return effects }
         return GroupEffects(groupID: request.groupID, replies: [(caller.token, .sync(SyncGroupResponse { $0.errorCode = Self.strangerError(request.groupID) }))])
     }
 
     public mutating func heartbeat(_ request: HeartbeatRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
-        if let effects = change(request.groupID, { group, _ in group.heartbeat(request, caller, at: moment) }) { return effects }
+        if let effects = change(request.groupID, { group, environment in group.heartbeat(request, caller, environment, at: moment) }) { return effects }
         let response = HeartbeatResponse { $0.errorCode = Self.strangerError(request.groupID) }
         return GroupEffects(groupID: request.groupID, replies: [(caller.token, .heartbeat(response))])
     }
@@ -46,12 +46,6 @@ extension GroupCoordinator {
             response = .to(strangers, caller.version)
         }
         return GroupEffects(groupID: request.groupID, replies: [(caller.token, .leave(response))])
-    }
-
-    /// KIP-848. This broker does not speak the new protocol yet.
-    public mutating func consumerHeartbeat(_ request: ConsumerGroupHeartbeatRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
-        let response = ConsumerGroupHeartbeatResponse { $0.errorCode = .unsupportedVersion }
-        return GroupEffects(groupID: request.groupID, replies: [(caller.token, .consumerHeartbeat(response))])
     }
 
     /// What a member of no group is told.

@@ -35,8 +35,9 @@ extension GroupCoordinator {
 
     /// May this member read the group's offsets (OffsetFetch 9)? Nil and −1 say nothing, and are let through.
     public func admitFetch(groupID: String, memberID: String?, memberEpoch: Int32) -> ErrorCode {
+        if case .consumer(let group) = groups[groupID] { return group.admitFetch(memberID: memberID, memberEpoch: memberEpoch) }
         // A group of the classic protocol shows its offsets to everyone, and one that is not there has none.
-        .none
+        return .none
     }
 
     /// OffsetDelete: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, or which topics are in use (GROUP_SUBSCRIBED_TO_TOPIC).
@@ -44,6 +45,7 @@ extension GroupCoordinator {
         guard let group = groups[groupID] else { return (.groupIDNotFound, []) }
         switch group {
         case .classic(let group): return group.admitOffsetDelete()
+        case .consumer(let group): return (.none, group.subscribedTopics(environment.topics))
         }
     }
 
@@ -51,6 +53,9 @@ extension GroupCoordinator {
         guard let group = groups[groupID] else { return .byCommit }
         switch group {
         case .classic(let group): return group.offsetsExpiry
+        case .consumer(let group):
+            if let emptySinceMs = group.emptySinceMs { return .sinceEmpty(wallClockMs: emptySinceMs) }
+            return .byCommitExcept(subscribedTopics: group.subscribedTopics(environment.topics))
         }
     }
 }

@@ -24,10 +24,14 @@ public struct GroupCoordinator: Sendable {
     /// their whole session timeout from `moment` to show themselves, and nobody is told of a rebalance. Without
     /// records it is a group that consists of committed offsets only.
     public mutating func load(_ groupID: String, records: [StateRecord], at moment: Moment) throws(GroupStateError) {
-        let group = try ClassicGroup(id: groupID, records: records, at: moment)
+        let isConsumer = records.contains { $0.key.first == ConsumerRecord.protocolByte }
+        let group: GroupKind =
+            isConsumer
+            ? .consumer(try ConsumerGroup(id: groupID, records: records, options: environment.options, at: moment))
+            : .classic(try ClassicGroup(id: groupID, records: records, at: moment))
         deadlines.forget(groupID)
         deadlines.arm(groupID, at: group.nextDeadline)
-        groups[groupID] = .classic(group)
+        groups[groupID] = group
     }
 
     /// Forgets a group because a write of it failed; whoever waits in it is answered with `code`. To be loaded again

@@ -4,6 +4,7 @@ internal import KafkaProtocol
 /// members are changed where they are and not copied.
 enum GroupKind: Sendable {
     case classic(ClassicGroup)
+    case consumer(ConsumerGroup)
 
     mutating func join(_ request: JoinGroupRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment) -> GroupEffects {
         switch consume self {
@@ -11,23 +12,39 @@ enum GroupKind: Sendable {
             let effects = group.join(request, caller, &environment, at: moment)
             self = .classic(group)
             return effects
+        case .consumer(var group):
+            let effects = group.join(request, caller, &environment, at: moment)
+            self = .consumer(group)
+            return effects
         }
     }
 
-    mutating func sync(_ request: SyncGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
+    mutating func sync(
+        _ request: SyncGroupRequest, _ caller: Caller, _ environment: GroupEnvironment, at moment: Moment
+    ) -> GroupEffects {
         switch consume self {
         case .classic(var group):
             let effects = group.sync(request, caller, at: moment)
             self = .classic(group)
             return effects
+        case .consumer(var group):
+            let effects = group.sync(request, caller, environment, at: moment)
+            self = .consumer(group)
+            return effects
         }
     }
 
-    mutating func heartbeat(_ request: HeartbeatRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
+    mutating func heartbeat(
+        _ request: HeartbeatRequest, _ caller: Caller, _ environment: GroupEnvironment, at moment: Moment
+    ) -> GroupEffects {
         switch consume self {
         case .classic(var group):
             let effects = group.heartbeat(request, caller, at: moment)
             self = .classic(group)
+            return effects
+        case .consumer(var group):
+            let effects = group.heartbeat(request, caller, environment, at: moment)
+            self = .consumer(group)
             return effects
         }
     }
@@ -38,6 +55,10 @@ enum GroupKind: Sendable {
             let effects = group.leave(request, caller, environment.options, at: moment)
             self = .classic(group)
             return effects
+        case .consumer(var group):
+            let effects = group.leave(request, caller, at: moment)
+            self = .consumer(group)
+            return effects
         }
     }
 
@@ -47,6 +68,10 @@ enum GroupKind: Sendable {
             let effects = group.advance(to: moment, environment.options)
             self = .classic(group)
             return effects
+        case .consumer(var group):
+            let effects = group.advance(to: moment)
+            self = .consumer(group)
+            return effects
         }
     }
 
@@ -55,6 +80,10 @@ enum GroupKind: Sendable {
         case .classic(var group):
             let code = group.admitCommit(commit, at: moment)
             self = .classic(group)
+            return code
+        case .consumer(var group):
+            let code = group.admitCommit(commit, at: moment)
+            self = .consumer(group)
             return code
         }
     }
@@ -66,6 +95,10 @@ enum GroupKind: Sendable {
             let effects = group.release(answering: code)
             self = .classic(group)
             return effects
+        case .consumer(let group):
+            // Nobody waits in it: each request is answered at once.
+            self = .consumer(group)
+            return GroupEffects(groupID: group.id)
         }
     }
 
@@ -73,6 +106,7 @@ enum GroupKind: Sendable {
     var nextDeadline: Int64? {
         switch self {
         case .classic(let group): group.nextDeadline
+        case .consumer(let group): group.nextDeadline
         }
     }
 
@@ -80,18 +114,21 @@ enum GroupKind: Sendable {
     var isForgettable: Bool {
         switch self {
         case .classic(let group): group.isForgettable
+        case .consumer(let group): group.isForgettable
         }
     }
 
     var isEmpty: Bool {
         switch self {
         case .classic(let group): group.state == .empty
+        case .consumer(let group): group.isEmpty
         }
     }
 
     var typeName: String {
         switch self {
         case .classic: "classic"
+        case .consumer: "consumer"
         }
     }
 
@@ -99,6 +136,7 @@ enum GroupKind: Sendable {
     func tombstones() -> [StateRecord] {
         switch self {
         case .classic(let group): group.tombstones()
+        case .consumer(let group): group.tombstones()
         }
     }
 }

@@ -1,0 +1,152 @@
+internal import KafkaProtocol
+
+/// What the members of a group are subscribed to, looked up among the topics that there are. Not durable: it is looked
+/// up again when it is needed.
+struct ConsumerSubscriptions: Sendable {
+    /// The version of the directory at which the topics were looked up.
+    private(set) var version: UInt64?
+    /// By pattern.
+    private var resolved: [String: Resolved] = [:]
+    /// The version of the directory at which the patterns were resolved, and when, in monotonic milliseconds.
+    private var resolvedVersion: UInt64?
+    private var resolvedAtMs: Int64 = 0
+    /// How long the next resolution after a change of topics has to wait.
+    private var restMs: Int64 = 0
+
+    private struct Resolved: Sendable {
+        var pattern: TopicPattern
+        /// Nil before it was resolved for the first time.
+        var names: Set<String>?
+    }
+
+    /// A pattern that was just checked need not be compiled and resolved a second time.
+    struct Checked: Sendable {
+        fileprivate var pattern: TopicPattern
+        fileprivate var names: Set<String>?
+    }
+
+    /// Compiles a member's pattern, and resolves it once: what would cost too much is refused before the member is let in.
+    /// Nil for no pattern and for one that the group knows already.
+    func check(_ text: String?, _ topics: any TopicDirectory) throws(Refusal) -> Checked? {
+        guard let text, resolved[text] == nil else { return nil }
+        do {
+            let pattern = try TopicPattern(text)
+            var steps = TopicPattern.stepsMax
+            return Checked(pattern: pattern, names: try Self.names(matching: pattern, topics.names(), &steps))
+        } catch let error as TopicPattern.Malformed {
+            throw Refusal(.invalidRegularExpression, "SubscribedTopicRegex `\(text.prefix(200))` is not valid: \(error.reason).")
+        } catch {
+            throw Refusal(.invalidRegularExpression, "SubscribedTopicRegex `\(text.prefix(200))` costs too much to match.")
+        }
+    }
+
+    mutating func add(_ checked: Checked?) {
+        guard let checked else { return }
+        resolved[checked.pattern.text] = Resolved(pattern: checked.pattern, names: checked.names)
+    }
+
+    /// What topics a member wants, by name; they need not exist.
+    func names(of profile: ConsumerMember.Profile) -> Set<String> {
+        var names = Set(profile.topicNames)
+        if let pattern = profile.topicPattern { names.formUnion(resolved[pattern]?.names ?? []) }
+        return names
+    }
+
+    /// Looks the patterns in use up again where topics have changed. After that it rests for a while, the longer the more
+    /// topics there are, so that many groups with patterns cannot keep the broker busy when many topics come and go.
+    mutating func refresh(patterns: Set<String>, _ topics: any TopicDirectory, at moment: Moment) {
+        version = topics.version
+        for text in resolved.keys where !patterns.contains(text) { resolved[text] = nil }
+        // After a restart: patterns were checked before they were written.
+        for text in patterns where resolved[text] == nil {
+            if let pattern = try? TopicPattern(text) { resolved[text] = Resolved(pattern: pattern, names: nil) }
+        }
+        guard !resolved.isEmpty else { return }
+        let isNew = resolved.values.contains { $0.names == nil }
+        guard isNew || resolvedVersion != version else { return }
+        guard isNew || resolvedVersion == nil || moment.monotonicMs - resolvedAtMs >= restMs else {
+            // Look again with the next heartbeat.
+            version = nil
+            return
+        }
+        let all = topics.names()
+        var steps = TopicPattern.stepsMax
+        for text in resolved.keys.sorted() {
+            // One that costs too much keeps the names that it had.
+            guard let pattern = resolved[text]?.pattern, let names = try? Self.names(matching: pattern, all, &steps) else { continue }
+            resolved[text]?.names = names
+        }
+        resolvedVersion = version
+        resolvedAtMs = moment.monotonicMs
+        restMs = min(max(Int64(all.count) / 10, 500), 30_000)
+    }
+
+    private static func names(matching pattern: TopicPattern, _ all: [String], _ steps: inout Int) throws(TopicPattern.TooCostly) -> Set<String> {
+        var names: Set<String> = []
+        for name in all where try pattern.matches(name, stepsLeft: &steps) { names.insert(name) }
+        return names
+    }
+}
+
+/// Why a request is not granted.
+struct Refusal: Error {
+    var code: ErrorCode
+    /// For people.
+    var message: String
+
+    init(_ code: ErrorCode, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+}
+
+extension ConsumerGroup {
+    /// Looks up what the group is subscribed to, and has the group assign anew if something of it has changed.
+    /// `isAssigning`: an assignment is due anyway.
+    mutating func refreshSubscriptions(_ environment: GroupEnvironment, isAssigning: Bool, at moment: Moment) {
+        guard isAssigning || subscriptions.version != environment.topics.version else { return }
+        subscriptions.refresh(patterns: Set(members.values.compactMap(\.profile.topicPattern)), environment.topics, at: moment)
+        let hash = metadataHash(environment.topics)
+        guard hash != header.metadataHash else { return }
+        setMetadataHash(hash)
+        if !isAssigning { beginEpoch() }
+    }
+
+    /// All topics that members want, whether they exist or not.
+    var subscribedNames: Set<String> { members.values.reduce(into: []) { $0.formUnion(subscriptions.names(of: $1.profile)) } }
+
+    /// Two sets of topics with equal hashes are taken for the same: ids are random, so nobody can make them collide.
+    private func metadataHash(_ topics: any TopicDirectory) -> Int64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        func add(_ octets: some Sequence<UInt8>) { for octet in octets { hash = (hash ^ UInt64(octet)) &* 0x100_0000_01b3 } }
+        func add(_ value: UInt64) { for shift in stride(from: UInt64(0), to: 64, by: 8) { add(CollectionOfOne(UInt8(truncatingIfNeeded: value >> shift))) } }
+        for name in subscribedNames.sorted() {
+            guard let topic = topics.topic(named: name) else { continue }
+            add(name.utf8)
+            add(topic.id.high)
+            add(topic.id.low)
+            add(UInt64(UInt32(bitPattern: topic.partitionCount)))
+        }
+        return Int64(bitPattern: hash)
+    }
+
+    /// Computes the targets for the group's epoch.
+    mutating func assign(_ environment: GroupEnvironment) {
+        var problem = AssignmentProblem(members: [], partitionCounts: [:])
+        var facts: [String: TopicFacts] = [:]
+        for memberID in members.keys.sorted() {
+            guard let member = members[memberID] else { continue }
+            var topicIDs: Set<Uuid> = []
+            for name in subscriptions.names(of: member.profile) {
+                guard let topic = facts[name] ?? environment.topics.topic(named: name) else { continue }
+                facts[name] = topic
+                topicIDs.insert(topic.id)
+                problem.partitionCounts[topic.id] = topic.partitionCount
+            }
+            problem.members.append(.init(id: memberID, topicIDs: topicIDs, previous: targets[memberID] ?? PartitionSet()))
+        }
+        let sets = assignor(environment.options).assign(problem)
+        for (member, target) in zip(problem.members, sets) { setTarget(target, of: member.id) }
+        finishAssignment()
+    }
+}
