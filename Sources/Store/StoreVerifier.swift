@@ -18,6 +18,12 @@ public struct VerifyReport: Sendable {
     public var recordCount = 0
     public var byteCount = 0
     public var journalEntryCount = 0
+    /// Groups that have records or offsets.
+    public var groupCount = 0
+    public var groupRecordCount = 0
+    public var offsetCount = 0
+    /// Of these, offsets of topics that are gone; a broker's sweep takes them away.
+    public var passingOffsetCount = 0
     /// A sentence for each thing that is not as it should be; the first `problemsMax` of them.
     public var problems: [String] = []
     /// All problems, also those that no sentence was kept for.
@@ -30,9 +36,9 @@ public struct VerifyReport: Sendable {
 /// log, every checksum. Reads one snapshot, and may do so beside a live broker, of another process: LMDB does not let one process
 /// open an environment twice.
 public struct StoreVerifier: ~Copyable {
-    private let snapshot: Snapshot
-    private let databases: Databases
-    private var report = VerifyReport()
+    let snapshot: Snapshot
+    let databases: Databases
+    var report = VerifyReport()
     private let progress: (VerifyProgress) -> Void
     private var totalExtents = 0
 
@@ -75,10 +81,11 @@ public struct StoreVerifier: ~Copyable {
             try checkPartition(id, partition, name: Self.name(of: partition, in: image))
         }
         try checkOrphans(image)
+        try checkGroups(image)
         progress(VerifyProgress(checkedExtents: report.extentCount, totalExtents: totalExtents, checkedBytes: report.byteCount))
     }
 
-    private mutating func problem(_ sentence: String) {
+    mutating func problem(_ sentence: String) {
         report.problemCount += 1
         if report.problems.count < VerifyReport.problemsMax { report.problems.append(sentence) }
     }

@@ -46,14 +46,16 @@ struct VerifyCommand: ParsableCommand {
                 + "\(Figures.count(report.topicCount)) topics, \(Figures.count(report.partitionCount)) partitions, "
                 + "\(Figures.count(report.recordCount)) records in \(Figures.count(report.batchCount)) batches, "
                 + "\(Figures.bytes(Double(report.byteCount))); \(Figures.count(report.extentCount)) extents, "
-                + "\(Figures.count(report.journalEntryCount)) journal entries")
+                + "\(Figures.count(report.journalEntryCount)) journal entries; "
+                + "\(Figures.count(report.groupCount)) groups, \(Figures.count(report.offsetCount)) committed offsets")
     }
 
     private func printJSON(_ report: VerifyReport) {
         let numbers = [
             ("topics", report.topicCount), ("partitions", report.partitionCount), ("extents", report.extentCount),
             ("batches", report.batchCount), ("records", report.recordCount), ("bytes", report.byteCount),
-            ("journal_entries", report.journalEntryCount), ("problem_count", report.problemCount),
+            ("journal_entries", report.journalEntryCount), ("groups", report.groupCount),
+            ("group_records", report.groupRecordCount), ("offsets", report.offsetCount), ("problem_count", report.problemCount),
         ]
         var out = Array("{\"cluster_id\":".utf8)
         JSONText.string(report.clusterID, to: &out)

@@ -5,6 +5,29 @@ import Testing
 
 @testable import Store
 
+private func groups(_ databases: Databases) -> GroupDatabases {
+    guard let groups = databases.groups else { preconditionFailure("opened to write, a store has all databases") }
+    return groups
+}
+
+private func recordRow(asOf: Int64, total: Int32, _ bytes: [UInt8]) -> [UInt8] {
+    var row = GroupRecordRow()
+    row.asOf = asOf
+    row.totalByteCount = total
+    row.bytes = bytes
+    return row.encoded()
+}
+
+private func offsetKey(_ topicID: Uuid, _ partition: Int32) -> GroupOffsetKey {
+    GroupOffsetKey(groupID: "g", key: PackedOffsetKey(OffsetKey(topicID: topicID, partition: partition)))
+}
+
+private func offsetRow(asOf: Int64) -> [UInt8] {
+    var row = OffsetRow()
+    row.asOf = asOf
+    return row.encoded()
+}
+
 @Suite struct VerifierTests {
     let directory: TemporaryDirectory
 
@@ -20,6 +43,10 @@ import Testing
             _ = try store.append(makeBatch([[UInt8](repeating: 0xa5, count: size)]), to: partition)
         }
         _ = try store.append(makeBatch([[1]], producerID: 4, epoch: 0, sequence: 0), to: partition)
+        let key = OffsetKey(topicID: partition.topicID, partition: 0)
+        let records = [GroupRecord(key: [1], value: [1, 2]), GroupRecord(key: [2], value: [UInt8](repeating: 3, count: 600_000))]
+        let offset = CommittedOffset(offset: 1, metadata: "m", commitTimeMs: 1)
+        #expect(try store.change([GroupChange(groupID: "g", records: records, offsets: [(key, offset)])]) == nil)
     }
 
     /// Wrong values, put where right ones stood through LMDB itself.
@@ -53,6 +80,62 @@ import Testing
             (
                 "journal of zeros",
                 { (t, d, p) throws(LMDBError) in try t.put(9 as UInt64, [UInt8](repeating: 0, count: 64), in: d.journal) }
+            ),
+            ("short group key", { (t, d, p) throws(LMDBError) in try t.put([5, 1, 2] as [UInt8], [1], in: groups(d).records) }),
+            ("long group key", { (t, d, p) throws(LMDBError) in try t.put([1, 103, 1, 9, 1, 1] as [UInt8], [1], in: groups(d).records) }),
+            (
+                "group that is no text",
+                { (t, d, p) throws(LMDBError) in
+                    try t.put([1, 255, 1, 9] as [UInt8], recordRow(asOf: 1, total: 1, [1]), in: groups(d).records)
+                }
+            ),
+            ("short group record", { (t, d, p) throws(LMDBError) in try t.put(GroupRecordKey("g", [1]), [1], in: groups(d).records) }),
+            (
+                "record without its end",
+                { (t, d, p) throws(LMDBError) in try t.delete(GroupRecordKey("g", [2], part: 2), in: groups(d).records) }
+            ),
+            (
+                "record without its middle",
+                { (t, d, p) throws(LMDBError) in try t.delete(GroupRecordKey("g", [2], part: 1), in: groups(d).records) }
+            ),
+            (
+                "record without its beginning",
+                { (t, d, p) throws(LMDBError) in try t.delete(GroupRecordKey("g", [2]), in: groups(d).records) }
+            ),
+            (
+                "one record part too many",
+                { (t, d, p) throws(LMDBError) in
+                    try t.put(GroupRecordKey("g", [2], part: 3), recordRow(asOf: 1, total: 600_000, [1]), in: groups(d).records)
+                }
+            ),
+            (
+                "record of the future",
+                { (t, d, p) throws(LMDBError) in
+                    try t.put(GroupRecordKey("g", [1]), recordRow(asOf: 1 << 40, total: 1, [1]), in: groups(d).records)
+                }
+            ),
+            ("short offset key", { (t, d, p) throws(LMDBError) in try t.put([1, 103, 1] as [UInt8], [1], in: groups(d).offsets) }),
+            (
+                "long offset key",
+                { (t, d, p) throws(LMDBError) in try t.put([UInt8](repeating: 1, count: 23), [1], in: groups(d).offsets) }
+            ),
+            (
+                "offset of no topic",
+                { (t, d, p) throws(LMDBError) in try t.put(offsetKey(Uuid(), 0), offsetRow(asOf: 1), in: groups(d).offsets) }
+            ),
+            (
+                "offset of no partition",
+                { (t, d, p) throws(LMDBError) in try t.put(offsetKey(Uuid(high: 1, low: 1), -1), offsetRow(asOf: 1), in: groups(d).offsets) }
+            ),
+            (
+                "offset of the future",
+                { (t, d, p) throws(LMDBError) in
+                    try t.put(offsetKey(Uuid(high: 1, low: 1), 0), offsetRow(asOf: 1 << 40), in: groups(d).offsets)
+                }
+            ),
+            (
+                "short offset",
+                { (t, d, p) throws(LMDBError) in try t.put(offsetKey(Uuid(high: 1, low: 1), 0), [1], in: groups(d).offsets) }
             ),
             ("no identity", { (t, d, p) throws(LMDBError) in try t.delete("identity", in: d.meta) }),
             ("broken counters", { (t, d, p) throws(LMDBError) in try t.put("counters", [1, 0, 0, 0, 0, 1], in: d.meta) }),
@@ -105,7 +188,7 @@ import Testing
         let environment = try Environment(path: path, options: .init(mapByteCount: 1 << 36))
         let snapshot = try environment.snapshot()
         var values: [(database: String, key: [UInt8], value: [UInt8])] = []
-        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers"] {
+        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers", "groups", "offsets"] {
             let database = try snapshot.database(name, name == "journal" ? .integers : .bytes)
             var cursor = try snapshot.cursor(in: database)
             while try cursor.move(.next) {
