@@ -1,0 +1,68 @@
+public import KafkaProtocol
+
+extension TransactionCoordinator {
+    /// DescribeTransactions 0 (KIP-664). `name` says what a partition is called, nothing where its topic is gone. Each id
+    /// is described once, however often it is asked for.
+    public func describe(
+        _ request: DescribeTransactionsRequest, name: (TransactionPartition) -> (topic: String, index: Int32)?
+    ) -> DescribeTransactionsResponse {
+        var seen: Set<String> = []
+        var response = DescribeTransactionsResponse()
+        for transactionalID in request.transactionalIDs where seen.insert(transactionalID).inserted {
+            response.transactionStates.append(describe(transactionalID, name))
+        }
+        return response
+    }
+
+    private func describe(
+        _ transactionalID: String, _ name: (TransactionPartition) -> (topic: String, index: Int32)?
+    ) -> DescribeTransactionsResponse.Transaction {
+        var described = DescribeTransactionsResponse.Transaction()
+        described.transactionalID = transactionalID
+        guard let producer = producers[transactionalID] else {
+            described.errorCode = transactionalID.isEmpty ? .invalidRequest : .transactionalIDNotFound
+            return described
+        }
+        described.transactionState = producer.phase.name
+        described.transactionTimeoutMs = producer.timeoutMs
+        described.transactionStartTimeMs = producer.startedMs
+        described.producerID = producer.producerID
+        described.producerEpoch = producer.epoch
+        var places = producer.own.partitions.map { TransactionPartition(store: ownStore, id: $0) }
+        for (store, participant) in producer.elsewhere { places += participant.share.partitions.map { TransactionPartition(store: store, id: $0) } }
+        var topics: [String: [Int32]] = [:]
+        for place in places {
+            if let (topic, index) = name(place) { topics[topic, default: []].append(index) }
+        }
+        described.topics = topics.sorted { $0.key < $1.key }.map { topic, indexes in
+            DescribeTransactionsResponse.Topic {
+                $0.topic = topic
+                $0.partitions = indexes.sorted()
+            }
+        }
+        return described
+    }
+
+    /// ListTransactions 0–1, sorted by id. A duration filter leaves open transactions that have lasted longer (KIP-994).
+    public func list(_ request: ListTransactionsRequest, at moment: Moment) -> ListTransactionsResponse {
+        var response = ListTransactionsResponse()
+        let names = Set(TransactionPhase.allCases.map(\.name)).union(TransactionPhase.namesUnused)
+        var seen: Set<String> = []
+        response.unknownStateFilters = request.stateFilters.filter { !names.contains($0) && seen.insert($0).inserted }
+        let states = Set(request.stateFilters)
+        let producerIDs = Set(request.producerIDFilters)
+        for (transactionalID, producer) in producers {
+            if !states.isEmpty, !states.contains(producer.phase.name) { continue }
+            if !producerIDs.isEmpty, !producerIDs.contains(producer.producerID) { continue }
+            if request.durationFilter >= 0, !(producer.phase.isOpen && moment.wallClockMs - producer.startedMs > request.durationFilter) { continue }
+            response.transactionStates.append(
+                ListTransactionsResponse.Transaction {
+                    $0.transactionalID = transactionalID
+                    $0.producerID = producer.producerID
+                    $0.transactionState = producer.phase.name
+                })
+        }
+        response.transactionStates.sort { $0.transactionalID < $1.transactionalID }
+        return response
+    }
+}
