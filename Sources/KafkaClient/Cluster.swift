@@ -21,6 +21,8 @@ public final class Cluster: Sendable {
     private struct State {
         var metadata = ClusterMetadata()
         var connections: [BrokerAddress: Connection] = [:]
+        /// By group.
+        var coordinators: [String: BrokerAddress] = [:]
         var isClosed = false
     }
 
@@ -92,11 +94,11 @@ public final class Cluster: Sendable {
         }
     }
 
-    /// Does `operation` again while it fails with an error that may pass, until `operationTimeout`.
+    /// Does `operation` again while it fails with an error that may pass, until `limit` or else `operationTimeout`.
     public func retrying<Result>(
-        _ operation: () async throws(ClientError) -> Result
+        within limit: Duration? = nil, _ operation: () async throws(ClientError) -> Result
     ) async throws(ClientError) -> Result {
-        let end = ContinuousClock.now + options.operationTimeout
+        let end = ContinuousClock.now + (limit ?? options.operationTimeout)
         var attempt = 0
         while true {
             do {
@@ -150,7 +152,11 @@ public final class Cluster: Sendable {
         throw failure
     }
 
-    private func connection(to address: BrokerAddress) async throws(ClientError) -> Connection {
+    /// The broker that coordinated the group when last asked, nil when that is not known (any more).
+    func knownCoordinator(of group: String) -> BrokerAddress? { state.withLock { $0.coordinators[group] } }
+    func remember(coordinator: BrokerAddress?, of group: String) { state.withLock { $0.coordinators[group] = coordinator } }
+
+    func connection(to address: BrokerAddress) async throws(ClientError) -> Connection {
         if let open = state.withLock({ $0.connections[address] }), open.isOpen { return open }
         let fresh = try await Connection.connect(to: address, options: options.connection, on: eventLoop)
         let (kept, isClosed) = state.withLock { state in

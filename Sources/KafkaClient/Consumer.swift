@@ -19,6 +19,8 @@ public final class Consumer: Sendable {
         var isClosed = false
         var byteCount = 0
         var waiter: CheckedContinuation<Void, Never>?
+        /// Who waits is to look around, though there are no records.
+        var isPoked = false
     }
 
     public let cluster: Cluster
@@ -41,18 +43,42 @@ public final class Consumer: Sendable {
     public func assign(_ places: [TopicPartition: PartitionPlace]) async throws(ClientError) -> [TopicPartition: Int64] {
         let offsets = try await Admin(cluster).offsets(places, isolation: options.isolation)
         let metadata = try await cluster.refresh(Array(Set(places.keys.map(\.topic))))
-        let promise = cluster.eventLoop.makePromise(of: Void.self)
-        cluster.eventLoop.execute { [self] in
+        try await onLoop { [self] in
             state.withLock { state in
                 state.ready = []
                 state.byteCount = 0
                 state.failure = nil
             }
             fetcher.assign(offsets, metadata)
+        }
+        return offsets
+    }
+
+    /// Reads from these offsets too, beside what is read already.
+    func add(_ offsets: [TopicPartition: Int64]) async throws(ClientError) {
+        let metadata = try await cluster.refresh(Array(Set(offsets.keys.map(\.topic))))
+        try await onLoop { [fetcher] in fetcher.add(offsets, metadata) }
+    }
+
+    /// Reads these no more. When this returns, none of their records is handed out any more.
+    func remove(_ partitions: Set<TopicPartition>) async throws(ClientError) {
+        try await onLoop { [self] in
+            fetcher.drop(partitions)
+            state.withLock { state in
+                state.ready.removeAll { partitions.contains($0.partition) }
+                state.byteCount = state.ready.reduce(0) { $0 + $1.byteCount }
+            }
+            fetcher.pump()
+        }
+    }
+
+    private func onLoop(_ work: @escaping @Sendable () -> Void) async throws(ClientError) {
+        let promise = cluster.eventLoop.makePromise(of: Void.self)
+        cluster.eventLoop.execute {
+            work()
             promise.succeed()
         }
         do { try await promise.futureResult.get() } catch { throw .closed }
-        return offsets
     }
 
     /// The next records of some partition, waiting for them; nil when the consumer is closed or the task is cancelled.
@@ -62,20 +88,34 @@ public final class Consumer: Sendable {
         while true {
             if let records = try takeReady() { return records }
             if state.withLock({ $0.isClosed }) || Task.isCancelled { return nil }
-            await withTaskCancellationHandler {
-                await withCheckedContinuation { continuation in
-                    let isDone = state.withLock { state in
-                        if !state.ready.isEmpty || state.failure != nil || state.isClosed || Task.isCancelled { return true }
-                        precondition(state.waiter == nil, "one task at a time may wait for a consumer's records")
-                        state.waiter = continuation
-                        return false
-                    }
-                    if isDone { continuation.resume() }
-                }
-            } onCancel: {
-                wake()
-            }
+            await change()
         }
+    }
+
+    /// Returns when there are records or a failure, after `poke`, and when the consumer is closed or the task cancelled.
+    func change() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isDone = state.withLock { state in
+                    if !state.ready.isEmpty || state.failure != nil || state.isClosed || state.isPoked || Task.isCancelled {
+                        state.isPoked = false
+                        return true
+                    }
+                    precondition(state.waiter == nil, "one task at a time may wait for a consumer's records")
+                    state.waiter = continuation
+                    return false
+                }
+                if isDone { continuation.resume() }
+            }
+        } onCancel: {
+            wake()
+        }
+    }
+
+    /// Makes the present or the next `change` return. Callable from any thread.
+    func poke() {
+        state.withLock { if $0.waiter == nil { $0.isPoked = true } }
+        wake()
     }
 
     /// The next records if some are there already, or nil.

@@ -8,6 +8,8 @@ public struct FetchedRecords: Sendable {
     public let firstOffset: Int64
     /// The offset behind the last record.
     public let nextOffset: Int64
+    /// The epoch of the leader that took in the last of the batches (KIP-101), −1 when unknown.
+    public let leaderEpoch: Int32
     /// The end of the partition, as readers saw it when this was fetched.
     public let highWatermark: Int64
     /// Bytes of all batches, compressed as they are.

@@ -14,6 +14,8 @@ final class Fetcher: @unchecked Sendable {
         var leader: Int32?
         var failures = 0
         var notBefore: NIODeadline?
+        /// No longer read: answers to earlier questions are of no interest.
+        var isDropped = false
 
         init(_ partition: TopicPartition, offset: Int64) {
             self.partition = partition
@@ -42,8 +44,6 @@ final class Fetcher: @unchecked Sendable {
     weak var consumer: Consumer?
     var cursors: [Cursor] = []
     var brokers: [Int32: Broker] = [:]
-    /// Counts assignments, to tell answers to questions of earlier ones.
-    var assignment = 0
     var isRefreshing = false
     var refreshFailures = 0
     var isClosed = false
@@ -58,11 +58,23 @@ final class Fetcher: @unchecked Sendable {
     func attach(_ consumer: Consumer) { self.consumer = consumer }
 
     func assign(_ offsets: [TopicPartition: Int64], _ metadata: ClusterMetadata) {
-        assignment += 1
-        cursors = offsets.sorted { ($0.key.topic, $0.key.partition) < ($1.key.topic, $1.key.partition) }
-            .map { Cursor($0.key, offset: $0.value) }
+        drop(Set(cursors.map(\.partition)))
+        add(offsets, metadata)
+    }
+
+    /// Reads these too.
+    func add(_ offsets: [TopicPartition: Int64], _ metadata: ClusterMetadata) {
+        drop(Set(offsets.keys))
+        // In order, so that a request names each topic once.
+        cursors = (cursors + offsets.map { Cursor($0.key, offset: $0.value) })
+            .sorted { ($0.partition.topic, $0.partition.partition) < ($1.partition.topic, $1.partition.partition) }
         learn(metadata)
         pump()
+    }
+
+    func drop(_ partitions: Set<TopicPartition>) {
+        for cursor in cursors where partitions.contains(cursor.partition) { cursor.isDropped = true }
+        cursors.removeAll(where: \.isDropped)
     }
 
     func learn(_ metadata: ClusterMetadata) {
@@ -94,14 +106,14 @@ final class Fetcher: @unchecked Sendable {
         broker.turn = (broker.turn + 1) % due.count
         let request = FetchRequest(Array(due[broker.turn...] + due[..<broker.turn]), options)
         let hasIDs = due.allSatisfy { !$0.topicID.isZero }
-        let assignment = assignment
+        let asked = NIOLoopBound(due, eventLoop: eventLoop)
         // Versions from 13 name topics by id only, which an old broker's metadata does not tell.
         connection.send(request, atMost: hasIDs ? .max : 12, holding: options.fetchWait).whenComplete { result in
             broker.isFetching = false
             switch result {
             case .success(let answer):
                 broker.failures = 0
-                if assignment == self.assignment, !self.isClosed { self.answered(answer) }
+                if !self.isClosed { self.answered(answer, asked: asked.value) }
             case .failure(let error): self.fetchFailed(broker, connection, error)
             }
             self.pump()
@@ -120,8 +132,9 @@ final class Fetcher: @unchecked Sendable {
 
     // MARK: Answers
 
-    private func answered(_ answer: Answer<FetchResponse>) {
+    private func answered(_ answer: Answer<FetchResponse>, asked: [Cursor]) {
         let response = answer.message
+        let cursors = asked.filter { !$0.isDropped }
         guard response.errorCode == .none else {
             for cursor in cursors { postpone(cursor) }
             return
@@ -150,11 +163,13 @@ final class Fetcher: @unchecked Sendable {
         guard let slice = part.records, slice.length > 0 else { return nil }
         var position = slice.offset
         var next = cursor.offset
+        var leaderEpoch: Int32 = -1
         frame.withUnsafeBytes { bytes in
             let records = UnsafeRawBufferPointer(rebasing: bytes[..<(slice.offset + slice.length)])
             while let header = RecordBatchHeader(records, at: position) {
                 position += header.byteCount
                 next = max(next, header.nextOffset)
+                leaderEpoch = header.partitionLeaderEpoch
             }
         }
         guard position > slice.offset else {
@@ -164,7 +179,8 @@ final class Fetcher: @unchecked Sendable {
         }
         defer { cursor.offset = next }
         return FetchedRecords(
-            partition: cursor.partition, firstOffset: cursor.offset, nextOffset: next, highWatermark: part.highWatermark, frame: frame,
+            partition: cursor.partition, firstOffset: cursor.offset, nextOffset: next, leaderEpoch: leaderEpoch,
+            highWatermark: part.highWatermark, frame: frame,
             slice: FrameSlice(offset: slice.offset, length: position - slice.offset), aborted: part.abortedTransactions ?? [],
             isolation: options.isolation, batchByteCountMax: options.batchByteCountMax)
     }
@@ -184,8 +200,8 @@ final class Fetcher: @unchecked Sendable {
     private func relocate(_ cursor: Cursor) {
         let error = ClientError.broker(.offsetOutOfRange, "\(cursor.partition) has no offset \(cursor.offset)")
         guard let place = options.outOfRange else { return consumer?.fail(error) ?? () }
-        let assignment = assignment
         let partition = cursor.partition
+        let held = NIOLoopBound(cursor, eventLoop: eventLoop)
         cursor.notBefore = .distantFuture
         Task { [cluster, eventLoop, options] in
             let result: Result<Int64?, ClientError>
@@ -194,12 +210,12 @@ final class Fetcher: @unchecked Sendable {
             } catch {
                 result = .failure(error)
             }
-            eventLoop.execute { self.relocated(partition, assignment, result) }
+            eventLoop.execute { self.relocated(held.value, result) }
         }
     }
 
-    private func relocated(_ partition: TopicPartition, _ assignment: Int, _ result: Result<Int64?, ClientError>) {
-        guard assignment == self.assignment, let cursor = cursors.first(where: { $0.partition == partition }) else { return }
+    private func relocated(_ cursor: Cursor, _ result: Result<Int64?, ClientError>) {
+        if cursor.isDropped { return }
         switch result {
         case .success(let offset):
             cursor.offset = offset ?? cursor.offset

@@ -5,7 +5,7 @@ import KafkaProtocol
 struct ConsumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "consume",
-        abstract: "Write a topic's records to standard output.",
+        abstract: "Write the records of topics to standard output.",
         discussion: """
             Each value on a line of its own, unless a format says otherwise; waits for more until it is interrupted, unless \
             --until-end or --count says otherwise. Records of one partition come in order.
@@ -14,13 +14,20 @@ struct ConsumeCommand: AsyncParsableCommand {
               lmbroker consume events --from @2026-11-22T16:00 --format '%p:%o %k %s\\n'
               lmbroker consume events --json --count 10
 
+            With --group it shares the topics' partitions with everyone who reads in the same group, goes on where the group left \
+            off, and commits what has been written; after a crash some records may come again, none is left out. Ctrl-C leaves the \
+            group. `lmbroker group describe` shows how far a group has come, `lmbroker group reset` moves it.
+
+              lmbroker consume orders payments --group billing
+              lmbroker consume orders --group billing --until-end --json
+
             In a format: %t topic, %p partition, %o offset, %k key, %s value, %T timestamp in milliseconds since 1970, \
             %h headers, %K and %S the lengths of key and value (-1 for null), %% a percent sign; \\n, \\t, \\r, \\0, \\xHH, \\\\.
             """
     )
 
-    @Argument(help: "The topic to read.")
-    var topic: String
+    @Argument(help: "The topics to read.")
+    var topics: [String]
 
     @OptionGroup var client: ClientOptions
 
@@ -32,6 +39,8 @@ struct ConsumeCommand: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Read this partition only; may be given several times.", valueName: "n"))
     var partition: [Int32] = []
+
+    @OptionGroup(title: "Reading in a group") var group: GroupReadingOptions
 
     @Option(help: ArgumentHelp("End after so many records.", valueName: "n"))
     var count: Int?
@@ -49,6 +58,9 @@ struct ConsumeCommand: AsyncParsableCommand {
     var readCommitted = false
 
     func validate() throws {
+        if Set(topics).count < topics.count { throw ValidationError("A topic is named twice.") }
+        if topics.count > 1, !partition.isEmpty { throw ValidationError("--partition goes with one topic only.") }
+        if group.group != nil { try group.validate(from: from, partitions: partition) } else { try group.validateAbsence() }
         if json, format != nil { throw ValidationError("--json and --format exclude each other.") }
         if let count, count < 0 { throw ValidationError("--count cannot be negative.") }
         if let format {
@@ -60,6 +72,7 @@ struct ConsumeCommand: AsyncParsableCommand {
         try await Outcome.of {
             let cluster = client.cluster()
             defer { cluster.close() }
+            if let name = group.group { return try await read(cluster, group: name) }
             var options = ConsumerOptions()
             options.isolation = readCommitted ? .readCommitted : .readUncommitted
             let consumer = Consumer(cluster, options: options)
@@ -69,8 +82,7 @@ struct ConsumeCommand: AsyncParsableCommand {
             // Ends first: what is written between the two questions is not missed but left out.
             let ends = untilEnd ? try await Admin(cluster).offsets(all(partitions, .latest), isolation: options.isolation) : nil
             let starts = try await consumer.assign(all(partitions, from.place))
-            var printer = RecordPrinter(
-                format: json ? nil : try format.map { try RecordFormat(parsing: $0) } ?? .lines, starts: starts, ends: ends, limit: count)
+            var printer = RecordPrinter(format: try recordFormat, starts: starts, ends: ends, limit: count)
             do {
                 try await print(consumer, &printer)
             } catch is StandardOutput.ReaderGone {
@@ -80,13 +92,32 @@ struct ConsumeCommand: AsyncParsableCommand {
         }
     }
 
+    /// Nil for JSON.
+    private var recordFormat: RecordFormat? {
+        get throws { json ? nil : try format.map { try RecordFormat(parsing: $0) } ?? .lines }
+    }
+
+    private func read(_ cluster: Cluster, group name: String) async throws {
+        let partitions = try await partitions(cluster)
+        let ends = untilEnd ? try await Admin(cluster).offsets(all(partitions, .latest)) : nil
+        var fetching = ConsumerOptions()
+        fetching.isolation = readCommitted ? .readCommitted : .readUncommitted
+        let reading = GroupReading(cluster, group: name, options: group.options(from: from, fetching: fetching), ends: ends)
+        var printer = RecordPrinter(format: try recordFormat, starts: [:], ends: nil, limit: count)
+        try await reading.run(topics, &printer)
+    }
+
     private func partitions(_ cluster: Cluster) async throws(ClientError) -> [TopicPartition] {
-        let found = try await cluster.topic(topic)
-        for number in partition where !found.partitions.indices.contains(Int(number)) {
-            throw .invalid("the topic \(topic) has no partition \(number), only 0 to \(found.partitions.count - 1)")
+        var all: [TopicPartition] = []
+        for topic in topics {
+            let found = try await cluster.topic(topic)
+            for number in partition where !found.partitions.indices.contains(Int(number)) {
+                throw .invalid("the topic \(topic) has no partition \(number), only 0 to \(found.partitions.count - 1)")
+            }
+            let numbers = partition.isEmpty ? found.partitions.map(\.index) : partition
+            all += numbers.map { TopicPartition(topic, $0) }
         }
-        let numbers = partition.isEmpty ? found.partitions.map(\.index) : partition
-        return numbers.map { TopicPartition(topic, $0) }
+        return all
     }
 
     private func all(_ partitions: [TopicPartition], _ place: PartitionPlace) -> [TopicPartition: PartitionPlace] {
@@ -104,45 +135,5 @@ struct ConsumeCommand: AsyncParsableCommand {
             try printer.print(records)
         }
         try printer.out.flush()
-    }
-}
-
-/// Writes records out until enough have come.
-struct RecordPrinter {
-    let out = StandardOutput()
-    /// Nil for JSON.
-    private let format: RecordFormat?
-    private var left: Int?
-    /// Partitions whose end is still to come, with it; nil to go on for ever.
-    private var ends: [TopicPartition: Int64]?
-
-    init(format: RecordFormat?, starts: [TopicPartition: Int64], ends: [TopicPartition: Int64]?, limit: Int?) {
-        self.format = format
-        left = limit
-        self.ends = ends?.filter { end in starts[end.key].map { $0 < end.value } ?? false }
-    }
-
-    /// Whether there was to be an end at all.
-    var hasEnd: Bool { left != nil || ends != nil }
-    var isDone: Bool { left == 0 || ends?.isEmpty == true }
-
-    mutating func print(_ records: FetchedRecords) throws {
-        let partition = records.partition
-        let end = ends == nil ? Int64.max : ends?[partition] ?? Int64.min
-        var left = left
-        try records.forEachRecord { record, reader in
-            guard record.offset < end, left != 0 else { return false }
-            try out.append { bytes in
-                if let format {
-                    format.write(record, reader, topic: partition.topic, partition: partition.partition, to: &bytes)
-                } else {
-                    JSONText.write(record, reader, topic: partition.topic, partition: partition.partition, to: &bytes)
-                }
-            }
-            left = left.map { $0 - 1 }
-            return true
-        }
-        self.left = left
-        if records.nextOffset >= end { ends?[partition] = nil }
     }
 }

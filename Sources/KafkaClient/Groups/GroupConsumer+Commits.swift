@@ -1,0 +1,101 @@
+import KafkaProtocol
+import Synchronization
+
+// Committing how far the group has come.
+extension GroupConsumer {
+    /// Commits everything that is done, and what was handed out last (see `done(before:)`).
+    /// - Throws: `.broker(.unknownMemberID…)` and the like when the group has gone on without this consumer.
+    public func commit() async throws(ClientError) {
+        let positions = state.withLock { state in
+            var positions = state.uncommitted
+            if let (partition, position) = state.inHand, state.assigned.contains(partition) { positions[partition] = position }
+            return positions
+        }
+        try await commit(positions)
+    }
+
+    /// Commits these positions, which may lie before ones committed earlier. Returns when the coordinator has them.
+    public func commit(_ positions: [TopicPartition: OffsetPosition]) async throws(ClientError) {
+        try await commit(positions, within: cluster.options.operationTimeout)
+    }
+
+    /// What the group has committed last, by asking the coordinator. Partitions without a commit are missing.
+    public func committed(_ partitions: Set<TopicPartition>) async throws(ClientError) -> [TopicPartition: OffsetPosition] {
+        try await Admin(cluster).committedOffsets(of: group, partitions)
+    }
+
+    /// Called by a timer.
+    func commitInBackground() {
+        let positions = state.withLock { state -> [TopicPartition: OffsetPosition] in
+            let positions = state.uncommitted
+            if positions.isEmpty || state.isCommitting || state.identity.generation < 0 { return [:] }
+            state.isCommitting = true
+            return positions
+        }
+        if positions.isEmpty { return }
+        Task {
+            // What fails is committed by a later turn, or read again by whoever gets the partition.
+            try? await commit(positions, within: .seconds(10))
+            state.withLock { $0.isCommitting = false }
+        }
+    }
+
+    func commitBeforeGiving(_ partitions: Set<TopicPartition>) async {
+        let positions = state.withLock { state in state.uncommitted.filter { partitions.contains($0.key) } }
+        // The others wait: not for ever, since all it costs is that records are read twice.
+        try? await commit(positions, within: Swift.min(options.closeTimeout, cluster.options.operationTimeout))
+    }
+
+    private func commit(_ positions: [TopicPartition: OffsetPosition], within limit: Duration) async throws(ClientError) {
+        if positions.isEmpty { return }
+        let task = state.withLock { state in
+            let before = state.lastCommit
+            let task = Task { () -> Result<Void, ClientError> in
+                await before?.value
+                do throws(ClientError) { return .success(try await self.carryOut(positions, within: limit)) } catch { return .failure(error) }
+            }
+            state.lastCommit = Task { _ = await task.value }
+            return task
+        }
+        try await task.value.get()
+    }
+
+    private func carryOut(_ positions: [TopicPartition: OffsetPosition], within limit: Duration) async throws(ClientError) {
+        let end = ContinuousClock.now + limit
+        while true {
+            let identity = state.withLock { $0.identity }
+            // Without a generation the coordinator would take it for a commit from outside.
+            guard identity.generation >= 0 else { throw gone(.unknownMemberID) }
+            do throws(ClientError) {
+                try await cluster.atCoordinator(of: group, within: end - .now) { (connection) async throws(ClientError) in
+                    try await OffsetCommit(group: self.group, positions: positions, identity: identity, instanceID: self.options.instanceID)
+                        .send(connection)
+                }
+                return state.withLock { state in
+                    for (partition, position) in positions where state.assigned.contains(partition) { state.committed[partition] = position }
+                }
+            } catch {
+                guard let code = error.code else { throw error }
+                switch code {
+                case .staleMemberEpoch where .now < end:
+                    // The next heartbeat brings the new epoch.
+                    try? await Task.sleep(for: .milliseconds(50))
+                case .unknownMemberID, .illegalGeneration, .fencedMemberEpoch, .fencedInstanceID:
+                    driver.tell(.commitRefused(code, generation: identity.generation))
+                    throw gone(code)
+                default: throw error
+                }
+            }
+        }
+    }
+
+    private func gone(_ code: ErrorCode) -> ClientError {
+        .broker(code, "the group \(group) has gone on without this consumer: what is not committed is read again by another")
+    }
+}
+
+extension GroupConsumer.State {
+    var uncommitted: [TopicPartition: OffsetPosition] {
+        done.filter { committed[$0.key]?.offset != $0.value.offset }
+    }
+}

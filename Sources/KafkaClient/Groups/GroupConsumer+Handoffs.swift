@@ -1,0 +1,89 @@
+import KafkaProtocol
+import Synchronization
+
+// How partitions come and go.
+extension GroupConsumer {
+    /// Does what the membership asks, and tells it when that is done. After a failure the handoff stays, to be tried again.
+    func carryOut(_ handoff: GroupMembership.Handoff, isClosing: Bool) async throws(ClientError) {
+        switch handoff {
+        case .assign(let partitions):
+            if !isClosing, !(try await takeOn(partitions)) { return }
+            if !isClosing { await options.onRebalance?(.assigned(Self.ordered(partitions))) }
+        case .revoke(let partitions):
+            try await reader.remove(partitions)
+            if options.autoCommitInterval != nil { await commitBeforeGiving(partitions) }
+            await options.onRebalance?(.revoked(Self.ordered(partitions)))
+            forget(partitions)
+        case .lose(let partitions):
+            try await reader.remove(partitions)
+            forget(partitions)
+            await options.onRebalance?(.lost(Self.ordered(partitions)))
+        }
+        state.withLock { $0.handoff = nil }
+        driver.tell(.handedOver)
+    }
+
+    private static func ordered(_ partitions: Set<TopicPartition>) -> [TopicPartition] {
+        partitions.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
+    }
+
+    /// Begins to read where the group left off.
+    /// - Returns: false when the consumer was stopped before that was known.
+    private func takeOn(_ partitions: Set<TopicPartition>) async throws(ClientError) -> Bool {
+        guard !partitions.isEmpty else { return true }
+        while true {
+            if state.withLock({ $0.isStopped }) || Task.isCancelled { return false }
+            do throws(ClientError) {
+                let starts = try await starts(of: partitions)
+                state.withLock { state in
+                    state.assigned.formUnion(partitions)
+                    state.positions.merge(starts) { $1 }
+                }
+                try await reader.add(starts)
+                return true
+            } catch {
+                // The group waits for nobody's offsets: tried for as long as the owner waits for records.
+                guard error.isRetriable else { throw error }
+                try? await Task.sleep(for: .milliseconds(100))
+            }
+        }
+    }
+
+    private func starts(of partitions: Set<TopicPartition>) async throws(ClientError) -> [TopicPartition: Int64] {
+        let committed = try await committedOffsets(of: partitions)
+        var places: [TopicPartition: PartitionPlace] = [:]
+        for partition in partitions {
+            if let position = committed[partition] {
+                places[partition] = .offset(position.offset)
+            } else if let place = options.offsetReset.place {
+                places[partition] = place
+            } else {
+                throw .invalid("the group \(group) has committed no offset for \(partition), and is not told where to begin without one")
+            }
+        }
+        return try await Admin(cluster).offsets(places, isolation: options.fetching.isolation)
+    }
+
+    private func committedOffsets(of partitions: Set<TopicPartition>) async throws(ClientError) -> [TopicPartition: OffsetPosition] {
+        let isMember = options.groupProtocol == .consumer
+        // Short, so that a consumer that is stopped does not wait for long.
+        return try await cluster.atCoordinator(of: group, within: .seconds(2)) { (connection) async throws(ClientError) in
+            let identity = self.state.withLock { $0.identity }
+            return try await OffsetQuestion(
+                group: self.group, partitions: partitions, identity: isMember ? identity : nil, requiresStable: true
+            ).ask(connection)
+        }
+    }
+
+    private func forget(_ partitions: Set<TopicPartition>) {
+        state.withLock { state in
+            state.assigned.subtract(partitions)
+            for partition in partitions {
+                state.positions[partition] = nil
+                state.done[partition] = nil
+                state.committed[partition] = nil
+            }
+            if let inHand = state.inHand, partitions.contains(inHand.partition) { state.inHand = nil }
+        }
+    }
+}
