@@ -15,10 +15,16 @@ private let dataHandlers: [any Handler] = [
 
 /// Groups and their offsets.
 private let groupHandlers: [any Handler] = [
+    ConsumerGroupDescribeHandler(),
+    ConsumerGroupHeartbeatHandler(),
     DeleteGroupsHandler(),
     DescribeGroupsHandler(),
+    HeartbeatHandler(),
+    JoinGroupHandler(),
+    LeaveGroupHandler(),
     ListGroupsHandler(),
     OffsetCommitHandler(),
     OffsetDeleteHandler(),
     OffsetFetchHandler(),
+    SyncGroupHandler(),
 ]
