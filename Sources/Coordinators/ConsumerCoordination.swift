@@ -5,34 +5,59 @@ extension GroupCoordinator {
     /// KIP-848. Always answered at once; the answer leaves when the records that it tells of are durable.
     public mutating func consumerHeartbeat(_ request: ConsumerGroupHeartbeatRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
         let groupID = request.groupID
-        func refuse(_ refusal: Refusal) -> GroupEffects {
-            GroupEffects(groupID: groupID, replies: [(caller.token, .consumerHeartbeat(ConsumerGroup.refusal(refusal)))])
-        }
         do throws(Refusal) {
             try ConsumerHeartbeatRules.check(request, version: caller.version, environment.options)
             guard Self.isValid(groupID: groupID) else { throw Refusal(.invalidGroupID, "GroupId can't be longer than 255 bytes.") }
+            let here = change(groupID) { kind, environment in kind.consumerHeartbeat(request, caller, &environment, at: moment) }
+            if let effects = here.flatMap(\.self) { return effects }
+            // Only who joins begins a group, or moves one over from the classic protocol.
+            guard request.memberEpoch == 0 else { throw Refusal(.groupIDNotFound, "Consumer group \(groupID) not found.") }
+            return try begin(request, caller, at: moment)
         } catch {
-            return refuse(error)
+            return GroupEffects(groupID: groupID, replies: [(caller.token, .consumerHeartbeat(ConsumerGroup.refusal(error)))])
         }
-        let here = change(groupID) { kind, environment in kind.consumerHeartbeat(request, caller, &environment, at: moment) }
-        if let effects = here.flatMap(\.self) { return effects }
-        // Only who joins begins a group, or moves one over from the classic protocol.
-        guard request.memberEpoch == 0 else { return refuse(Refusal(.groupIDNotFound, "Consumer group \(groupID) not found.")) }
-        var effects = GroupEffects(groupID: groupID)
-        let epoch: Int32
-        switch groups[groupID] {
-        case nil: epoch = 0
-        case .classic(let group) where group.state == .empty:
-            effects.records = group.tombstones()
-            epoch = 0
-        default: return refuse(Refusal(.groupIDNotFound, "Group \(groupID) is not a consumer group."))
+    }
+
+    /// The first member that speaks the new protocol. If it is not let in, everything is as it was.
+    private mutating func begin(_ request: ConsumerGroupHeartbeatRequest, _ caller: Caller, at moment: Moment) throws(Refusal) -> GroupEffects {
+        var group: ConsumerGroup
+        var former = GroupEffects(groupID: request.groupID)
+        if case .classic(var classic) = groups[request.groupID] {
+            if classic.state == .empty {
+                group = ConsumerGroup(id: request.groupID, after: classic.generationID)
+            } else {
+                guard let upgraded = ConsumerGroup(upgrading: classic, environment, at: moment) else {
+                    throw Refusal(.groupIDNotFound, "Group \(request.groupID) is not a consumer group.")
+                }
+                group = upgraded
+            }
+            former = classic.release(answering: .rebalanceInProgress)
+            former.records = classic.tombstones()
+        } else {
+            group = ConsumerGroup(id: request.groupID)
         }
-        var group = ConsumerGroup(id: groupID, after: epoch)
         let joined = group.heartbeat(request, caller, &environment, at: moment)
-        guard !group.isEmpty else { return joined }
-        effects.records += joined.records
-        effects.replies += joined.replies
-        keep(.consumer(group), as: groupID)
+        guard joined.replies.allSatisfy({ $0.response.errorCode == .none }) else { return GroupEffects(groupID: request.groupID, replies: joined.replies) }
+        former.records += joined.records
+        former.replies += joined.replies
+        keep(.consumer(group), as: request.groupID)
+        return former
+    }
+
+    /// JoinGroup to a group of the new protocol that has no members: it becomes one of the classic protocol. Nil for any
+    /// other group.
+    mutating func joinInPlaceOfEmptyConsumerGroup(_ request: JoinGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects? {
+        guard case .consumer(let empty) = groups[request.groupID], empty.isEmpty else { return nil }
+        var classic = ClassicGroup(id: request.groupID, at: moment)
+        classic.generationID = empty.header.epoch
+        classic.emptySinceMs = empty.emptySinceMs
+        // It was there before, with or without offsets, and does not go because nobody comes.
+        classic.holdsCommits = true
+        var effects = classic.join(request, caller, &environment, at: moment)
+        let isRefused = effects.replies.contains { ![ErrorCode.none, .memberIDRequired].contains($0.response.errorCode) }
+        guard !isRefused else { return effects }
+        effects.records = empty.tombstones() + effects.records
+        keep(.classic(classic), as: request.groupID)
         return effects
     }
 }
@@ -47,8 +72,8 @@ extension GroupKind {
             self = .classic(group)
             return nil
         case .consumer(var group):
-            let effects = group.heartbeat(request, caller, &environment, at: moment)
-            self = .consumer(group)
+            var effects = group.heartbeat(request, caller, &environment, at: moment)
+            self = group.settled(&effects, environment, at: moment)
             return effects
         }
     }

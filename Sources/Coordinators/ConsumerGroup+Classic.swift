@@ -20,6 +20,12 @@ extension ConsumerGroup {
     private mutating func admit(
         _ request: JoinGroupRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment
     ) throws(Refusal) -> JoinGroupResponse {
+        if let instanceID = request.groupInstanceID, !(1...ClassicGroup.groupInstanceIDBytesMax).contains(instanceID.utf8.count) {
+            throw Refusal(.invalidRequest, "the instance id is too long")
+        }
+        guard request.memberID.utf8.count <= memberIDBytesMax,
+            request.protocols.reduce(0, { $0 + $1.name.utf8.count + $1.metadata.count }) <= ClassicGroup.metadataBytesMax
+        else { throw Refusal(.invalidRequest, "the request is too large") }
         guard request.protocolType == ConsumerProtocol.type, let first = request.protocols.first, supports(request),
             let subscription = ConsumerProtocol.decode(ConsumerProtocol.Subscription.self, first.metadata)
         else { throw Refusal(.inconsistentGroupProtocol, "the member's protocols are not supported") }
@@ -101,7 +107,7 @@ extension ConsumerGroup {
         return SyncGroupResponse {
             $0.protocolType = request.protocolType
             $0.protocolName = request.protocolName
-            $0.assignment = ConsumerProtocol.encode(assignment, version: ConsumerProtocol.version(of: first.metadata) ?? 0)
+            $0.assignment = ConsumerProtocol.encode(assignment, version: face.version)
         }
     }
 
@@ -179,8 +185,8 @@ extension ConsumerMember.Profile {
         instanceID = request.groupInstanceID ?? instanceID
         rackID = subscription.rackID ?? rackID
         assignor = nil
-        // Version 0 has no rebalance timeout; the session's serves.
-        rebalanceTimeoutMs = request.rebalanceTimeoutMs >= 0 ? request.rebalanceTimeoutMs : request.sessionTimeoutMs
+        // Version 0 has no rebalance timeout; the session's serves, and so it does for those who would not wait at all.
+        rebalanceTimeoutMs = request.rebalanceTimeoutMs > 0 ? request.rebalanceTimeoutMs : request.sessionTimeoutMs
         topicNames = Set(subscription.topics).sorted()
         topicPattern = nil
         clientID = caller.clientID

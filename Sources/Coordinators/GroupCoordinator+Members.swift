@@ -13,6 +13,7 @@ extension GroupCoordinator {
         guard (options.sessionTimeoutMsMin...max(options.sessionTimeoutMsMin, options.sessionTimeoutMsMax)).contains(request.sessionTimeoutMs) else {
             return refuse(.invalidSessionTimeout)
         }
+        if let effects = joinInPlaceOfEmptyConsumerGroup(request, caller, at: moment) { return effects }
         if let effects = change(groupID, { group, environment in group.join(request, caller, &environment, at: moment) }) { return effects }
         // Only who has no id yet begins a group.
         guard request.memberID.isEmpty else { return refuse(.unknownMemberID) }

@@ -13,8 +13,8 @@ enum GroupKind: Sendable {
             self = .classic(group)
             return effects
         case .consumer(var group):
-            let effects = group.join(request, caller, &environment, at: moment)
-            self = .consumer(group)
+            var effects = group.join(request, caller, &environment, at: moment)
+            self = group.settled(&effects, environment, at: moment)
             return effects
         }
     }
@@ -56,8 +56,8 @@ enum GroupKind: Sendable {
             self = .classic(group)
             return effects
         case .consumer(var group):
-            let effects = group.leave(request, caller, at: moment)
-            self = .consumer(group)
+            var effects = group.leave(request, caller, at: moment)
+            self = group.settled(&effects, environment, at: moment)
             return effects
         }
     }
@@ -69,8 +69,8 @@ enum GroupKind: Sendable {
             self = .classic(group)
             return effects
         case .consumer(var group):
-            let effects = group.advance(to: moment)
-            self = .consumer(group)
+            var effects = group.advance(to: moment)
+            self = group.settled(&effects, environment, at: moment)
             return effects
         }
     }

@@ -43,6 +43,8 @@ struct ConsumerHarness {
     var coordinator: GroupCoordinator
     var durable: [[UInt8]: [UInt8]] = [:]
     var now: Int64 = 1_000
+    /// Of the last event.
+    private(set) var lastReplies: [GroupResponse] = []
     private var tokens: UInt64 = 0
 
     var topics: ConsumerTopics {
@@ -62,6 +64,7 @@ struct ConsumerHarness {
     }
 
     mutating func write(_ effects: GroupEffects) {
+        lastReplies = effects.replies.map(\.response)
         for record in effects.records {
             #expect(record.key.count <= 250)
             durable[record.key] = record.value
@@ -88,7 +91,7 @@ struct ConsumerHarness {
         let caller = caller(version)
         let effects = coordinator.consumerHeartbeat(request, caller, at: moment)
         write(effects)
-        guard effects.replies.count == 1, effects.replies[0].token == caller.token, case .consumerHeartbeat(let response) = effects.replies[0].response else {
+        guard case .consumerHeartbeat(let response) = effects.replies.first(where: { $0.token == caller.token })?.response else {
             Issue.record("a heartbeat was not answered")
             return ConsumerGroupHeartbeatResponse()
         }
@@ -140,4 +143,90 @@ struct ConsumerHarness {
 
 extension ConsumerGroupDescribeResponse.Assignment {
     var named: [String: [Int32]] { Dictionary(uniqueKeysWithValues: topicPartitions.map { ($0.topicName, $0.partitions) }) }
+}
+
+/// The classic protocol, as consumers speak it.
+extension ConsumerHarness {
+    static func subscription(_ names: [String], owned: [String: [Int32]]?) -> [UInt8] {
+        let subscription = ConsumerProtocol.Subscription {
+            $0.topics = names
+            $0.ownedPartitions = Self.entries(owned ?? [:])
+        }
+        // Eager clients of old do not say what they own.
+        return ConsumerProtocol.encode(subscription, version: owned == nil ? 0 : 1)
+    }
+
+    private static func entries(_ named: [String: [Int32]]) -> [ConsumerProtocol.TopicPartitions] {
+        named.sorted { $0.key < $1.key }.map { name, partitions in ConsumerProtocol.TopicPartitions { ($0.topic, $0.partitions) = (name, partitions) } }
+    }
+
+    mutating func perform(_ decide: (inout GroupCoordinator, Caller, Moment) -> GroupEffects, version: Int16) -> GroupResponse? {
+        let caller = caller(version)
+        let effects = decide(&coordinator, caller, moment)
+        write(effects)
+        return effects.replies.first { $0.token == caller.token }?.response
+    }
+
+    static func joinRequest(
+        _ memberID: String, _ names: [String], owned: [String: [Int32]]?, type: String = "consumer", name: String = "range", instanceID: String? = nil
+    ) -> JoinGroupRequest {
+        JoinGroupRequest {
+            ($0.groupID, $0.memberID, $0.groupInstanceID, $0.protocolType) = (Self.groupID, memberID, instanceID, type)
+            ($0.sessionTimeoutMs, $0.rebalanceTimeoutMs) = (30_000, 10_000)
+            $0.protocols = [.init { ($0.name, $0.metadata) = (name, Self.subscription(names, owned: owned)) }]
+        }
+    }
+
+    mutating func classicJoin(
+        _ memberID: String, owned: [String: [Int32]]?, type: String = "consumer", name: String = "range", instanceID: String? = nil
+    ) -> JoinGroupResponse {
+        let request = Self.joinRequest(memberID, ["t"], owned: owned, type: type, name: name, instanceID: instanceID)
+        guard case .join(let response) = perform({ $0.join(request, $1, at: $2) }, version: 9) else {
+            Issue.record("JoinGroup was not answered")
+            return JoinGroupResponse()
+        }
+        return response
+    }
+
+    mutating func classicJoinParks(_ memberID: String) -> Bool {
+        let request = Self.joinRequest(memberID, ["t"], owned: [:])
+        return perform({ $0.join(request, $1, at: $2) }, version: 9) == nil
+    }
+
+    @discardableResult
+    mutating func classicSync(
+        _ memberID: String, _ generationID: Int32, dividing shares: [String: [String: [Int32]]] = [:]
+    ) -> (errorCode: ErrorCode, owned: [String: [Int32]]?) {
+        let request = SyncGroupRequest {
+            ($0.groupID, $0.memberID, $0.generationID) = (Self.groupID, memberID, generationID)
+            $0.assignments = shares.map { memberID, share in
+                SyncGroupRequest.Assignment {
+                    $0.memberID = memberID
+                    $0.assignment = ConsumerProtocol.encode(ConsumerProtocol.Assignment { $0.assignedPartitions = Self.entries(share) }, version: 1)
+                }
+            }
+        }
+        guard case .sync(let response) = perform({ $0.sync(request, $1, at: $2) }, version: 5) else {
+            Issue.record("SyncGroup was not answered")
+            return (.unknownServerError, nil)
+        }
+        let assignment = ConsumerProtocol.decode(ConsumerProtocol.Assignment.self, response.assignment)
+        return (response.errorCode, assignment.map { Dictionary(uniqueKeysWithValues: $0.assignedPartitions.map { ($0.topic, $0.partitions) }) })
+    }
+
+    @discardableResult
+    mutating func classicBeat(_ memberID: String, _ generationID: Int32) -> ErrorCode {
+        let request = HeartbeatRequest { ($0.groupID, $0.memberID, $0.generationID) = (Self.groupID, memberID, generationID) }
+        return perform({ $0.heartbeat(request, $1, at: $2) }, version: 4)?.errorCode ?? .unknownServerError
+    }
+
+    @discardableResult
+    mutating func classicLeave(_ memberID: String) -> ErrorCode {
+        let request = LeaveGroupRequest {
+            $0.groupID = Self.groupID
+            $0.members = [.init { $0.memberID = memberID }]
+        }
+        guard case .leave(let response) = perform({ $0.leave(request, $1, at: $2) }, version: 5) else { return .unknownServerError }
+        return response.members.first?.errorCode ?? response.errorCode
+    }
 }
