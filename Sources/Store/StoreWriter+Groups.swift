@@ -106,14 +106,14 @@ extension StoreWriter {
         guard catalog.byID[key.topicID] != nil, let committed = offset(key, of: group) else {
             group.state.changedOffsets.updateValue(nil, forKey: key)
             try transaction.delete(rowKey, in: groupDatabases.offsets)
-            return 512
+            return 32
         }
         var row = OffsetRow()
         row.value = OffsetFields(committed)
         row.asOf = Int64(draft.lastSequence)
         let bytes = row.encoded()
         try transaction.put(rowKey, bytes, in: groupDatabases.offsets)
-        return 512 + bytes.count
+        return bytes.count
     }
 
     /// The same for a record. Only records with changes in earlier commits come here: readers find those beside the database.
@@ -143,7 +143,7 @@ extension StoreWriter {
             rowKey.part = UInt8(part)
             guard try transaction.delete(rowKey, in: groupDatabases.records) else { break }
         }
-        return 512 + (unsettled.value?.count ?? 0)
+        return 32 + (unsettled.value?.count ?? 0)
     }
 
     // MARK: - Offsets of deleted topics

@@ -88,9 +88,9 @@ extension StoreWriter {
         if case .stopped = state { return }
         while !journal.entries.isEmpty {
             var draft = CommitDraft(timeMs: wallClockMs(), sequence: journal.nextSequence)
-            var byteBudget = 64 << 20
+            var budget = SweepBudget(byteCount: 64 << 20, rowCount: 100_000)
             var transaction = try environment.begin()
-            try trim(entries: 4096, &byteBudget, keepingLast: false, &draft, &transaction)
+            try trim(entries: 4096, &budget, keepingLast: false, &draft, &transaction)
             if journal.entries.isEmpty {
                 var row = ShutdownRow()
                 row.sequence = Int64(journal.lastSequence)

@@ -3,6 +3,25 @@ internal import KafkaProtocol
 internal import LMDB
 internal import Synchronization
 
+/// What one commit may spend on sweeping.
+struct SweepBudget {
+    private var byteCount: Int
+    private var rowCount: Int
+
+    init(byteCount: Int, rowCount: Int) {
+        self.byteCount = byteCount
+        self.rowCount = rowCount
+    }
+
+    var isSpent: Bool { byteCount <= 0 || rowCount <= 0 }
+
+    /// Of a row or an extent that was written; 0: it was in order already.
+    mutating func take(_ bytes: Int) {
+        byteCount -= bytes
+        if bytes > 0 { rowCount -= 1 }
+    }
+}
+
 /// Bounded background work, done in the same transactions as everything else: batches are sealed out of the journal into
 /// extents of their partition, the journal is trimmed, and what is below a log start offset is deleted.
 extension StoreWriter {
@@ -17,10 +36,10 @@ extension StoreWriter {
 
     func sweep(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         // Twice of what came in: the sweep catches up however long the writes go on, and never costs more than they do.
-        var byteBudget = max(2 * draft.journaledByteCount, 1 << 20)
-        try sealFullExtents(&byteBudget, &draft, &transaction)
+        var budget = SweepBudget(byteCount: max(2 * draft.journaledByteCount, 1 << 20), rowCount: max(2 * draft.changeCount, 2_048))
+        try sealFullExtents(&budget, &draft, &transaction)
         if journal.byteCount > journalBytesMax / 2 || journal.changeCount > options.journalOperationsMax / 2 {
-            try trim(entries: max(2 * draft.entryCount, 16), &byteBudget, keepingLast: true, &draft, &transaction)
+            try trim(entries: max(2 * draft.entryCount, 16), &budget, keepingLast: true, &draft, &transaction)
         }
         try deleteExtents(Self.deletionsPerCommit, &draft, &transaction)
         try sweepOffsets(&draft, &transaction)
@@ -28,12 +47,12 @@ extension StoreWriter {
 
     // MARK: - Sealing
 
-    private func sealFullExtents(_ byteBudget: inout Int, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
-        while byteBudget > 0, let partition = sealQueue.popFirst() {
+    private func sealFullExtents(_ budget: inout SweepBudget, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        while !budget.isSpent, let partition = sealQueue.popFirst() {
             partition.state.isQueuedForSealing = false
             guard !partition.state.isDeleted, partition.state.unsealedByteCount >= extentByteCountMax - directByteCountMin else { continue }
             let moved = try sealExtent(of: partition, &draft, &transaction)
-            byteBudget -= moved
+            budget.take(moved)
             if moved > 0 {
                 try writeRow(of: partition, &draft, &transaction)
                 if partition.state.unsealedByteCount >= extentByteCountMax - directByteCountMin {
@@ -111,13 +130,13 @@ extension StoreWriter {
 
     /// Removes up to `entries` of the oldest entries, after settling what they changed; stops when the budget is spent.
     func trim(
-        entries count: Int, _ byteBudget: inout Int, keepingLast: Bool, _ draft: inout CommitDraft, _ transaction: inout Transaction
+        entries count: Int, _ budget: inout SweepBudget, keepingLast: Bool, _ draft: inout CommitDraft, _ transaction: inout Transaction
     ) throws(LMDBError) {
         for _ in 0..<count {
             guard let entry = journal.entries.first, !keepingLast || journal.entries.count > draft.entryCount + 1 else { return }
             while journal.frontSettled < entry.touched.count {
-                guard byteBudget > 0 else { return }
-                byteBudget -= try settle(entry.touched[journal.frontSettled], through: entry.sequence, &draft, &transaction)
+                if budget.isSpent { return }
+                budget.take(try settle(entry.touched[journal.frontSettled], through: entry.sequence, &draft, &transaction))
                 journal.frontSettled += 1
             }
             try transaction.delete(entry.sequence, in: databases.journal)

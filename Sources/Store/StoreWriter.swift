@@ -119,6 +119,7 @@ final class StoreWriter {
                 sequence: draft.sequence, byteCount: entry.byteCount, operationCount: entry.operationCount, touched: entry.touched))
         draft.journaledByteCount += entry.byteCount
         draft.entryCount += 1
+        draft.changeCount += entry.touched.count
         draft.sequence += 1
         draft.entry = JournalEntryDraft()
         draft.isDirty = true
@@ -168,6 +169,8 @@ struct CommitDraft {
     var sequence: UInt64
     var entry = JournalEntryDraft()
     var entryCount = 0
+    /// What the entries change, each thing as often as it is changed.
+    var changeCount = 0
     var journaledByteCount = 0
     var directByteCount = 0
     var batchCount = 0

@@ -230,6 +230,24 @@ import Testing
         try store.commit("g", [other.key(): 1])
         #expect(store.catalogVersion == before + 1, "records and offsets are no change of topics")
     }
+
+    /// Offsets that are all different are settled as fast as they come: the journal keeps within its limit.
+    @Test func manyDifferentOffsetsDoNotOvergrowTheJournal() throws {
+        var options = smallOptions()
+        options.journalBytesMax = 200 << 20
+        options.journalOperationsMax = 20_000
+        let store = try Store.open(directory: directory.path, options: options)
+        let topic = try store.makeTopic("t")
+        let one = CommittedOffset(offset: 1, commitTimeMs: 1)
+        var largest = 0
+        for group in 0..<40 {
+            let offsets = (0..<5_000).map { (key: topic.key($0), value: CommittedOffset?.some(one)) }
+            #expect(try store.change([GroupChange(groupID: "g\(group)", offsets: offsets)]) == nil)
+            largest = max(largest, store.statistics().journalByteCount)
+        }
+        #expect(largest < 25_000 * OffsetChanged.byteCount(one), "the journal had \(largest) bytes")
+        #expect(store.groupIDs().count == 40)
+    }
 }
 
 extension Store {
