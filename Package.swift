@@ -82,7 +82,8 @@ let package = Package(
         .testTarget(
             name: "KafkaClientTests",
             dependencies: [
-                "Broker", "KafkaClient", "KafkaProtocol", "Store", "lmbroker",
+                "Broker", "Coordinators", "KafkaClient", "KafkaProtocol", "Store", "lmbroker",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

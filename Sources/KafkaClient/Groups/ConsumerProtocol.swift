@@ -72,7 +72,7 @@ struct MemberAssignment: Sendable, Equatable {
     var partitions: [TopicPartition] = []
     var userData: [UInt8]?
 
-    init(_ partitions: [TopicPartition]) { self.partitions = partitions }
+    init(_ partitions: [TopicPartition], userData: [UInt8]? = nil) { (self.partitions, self.userData) = (partitions, userData) }
 
     /// No bytes at all are an empty assignment: a leader need not name everyone.
     init(_ bytes: [UInt8]) throws(WireError) {
@@ -161,6 +161,48 @@ struct StickyUserData: Sendable, Equatable {
         mutating func fields(_ wire: inout some Wire) {
             wire.array(&owned)
             wire.int32(&generation, 1...)
+        }
+    }
+}
+
+/// How many partitions topics had when the leader divided them. A leader of this library leaves that in the user data of its
+/// own assignment: when it comes back after a restart as a static member, it is given its old assignment, and must know
+/// whether topics have grown meanwhile. No assignor of Kafka's puts anything there.
+enum DividedCounts {
+    static func bytes(_ counts: [String: Int32]) -> [UInt8] {
+        var body = Body()
+        body.counts = counts.sorted { $0.key < $1.key }.map { count in Count { ($0.topic, $0.partitionCount) = (count.key, count.value) } }
+        var writer = Writer(version: 0, flexible: false)
+        body.fields(&writer)
+        return writer.finish().bytes
+    }
+
+    /// Nil for what someone else has put there.
+    static func read(_ bytes: [UInt8]) -> [String: Int32]? {
+        var reader = Reader(bytes.span.bytes, version: 0, flexible: false)
+        var body = Body()
+        body.fields(&reader)
+        guard (try? reader.finish()) != nil, body.mark == Body().mark else { return nil }
+        return Dictionary(body.counts.map { ($0.topic, $0.partitionCount) }) { first, _ in first }
+    }
+
+    private struct Body: Fields {
+        var mark = "lmbroker 1"
+        var counts: [Count] = []
+
+        mutating func fields(_ wire: inout some Wire) {
+            wire.string(&mark)
+            wire.array(&counts)
+        }
+    }
+
+    private struct Count: Fields {
+        var topic = ""
+        var partitionCount: Int32 = 0
+
+        mutating func fields(_ wire: inout some Wire) {
+            wire.string(&topic)
+            wire.int32(&partitionCount)
         }
     }
 }

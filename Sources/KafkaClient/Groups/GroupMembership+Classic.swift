@@ -132,7 +132,9 @@ extension GroupMembership {
                     $0.generationID = identity.generation
                     ($0.protocolType, $0.protocolName) = ("consumer", classic.protocolName)
                     $0.assignments = assignments.sorted { $0.key < $1.key }.map { member, partitions in
-                        SyncGroupRequest.Assignment { ($0.memberID, $0.assignment) = (member, MemberAssignment(partitions).bytes) }
+                        let note = member == identity.memberID ? DividedCounts.bytes(classic.dividedCounts) : nil
+                        let assignment = MemberAssignment(partitions, userData: note).bytes
+                        return SyncGroupRequest.Assignment { ($0.memberID, $0.assignment) = (member, assignment) }
                     }
                 }))
     }
@@ -148,6 +150,8 @@ extension GroupMembership {
         classic.lastAssigned = assignment.partitions
         heartbeatDue = now + settings.heartbeatIntervalMs
         target = Set(assignment.partitions.map { Held(partition: $0) })
+        // Back after a restart, and given what was divided before it.
+        if classic.skipsAssignment, let counts = assignment.userData.flatMap(DividedCounts.read) { classic.dividedCounts = counts }
         if classic.isLeader { lookUpDue = now + settings.metadataRefreshMs }
     }
 

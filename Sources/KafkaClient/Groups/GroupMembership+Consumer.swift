@@ -18,6 +18,9 @@ extension GroupMembership {
         var telling: (subscription: [String], held: Set<Held>) = ([], [])
     }
 
+    /// Twice as long as a broker lets a session last unless it is told otherwise (`group.consumer.max.session.timeout.ms`).
+    private static let unreleasedPatienceMs: Int64 = 120_000
+
     mutating func stepConsumer(_ now: Int64) {
         if identity.generation <= 0 {
             guard handoff == nil, held.isEmpty, !subscription.isEmpty else { return }
@@ -95,7 +98,7 @@ extension GroupMembership {
             // After a crash the place is free when the old member's session is over.
             let since = consumer.unreleasedSince ?? now
             consumer.unreleasedSince = since
-            if now - since > 2 * settings.sessionTimeoutMs {
+            if now - since > Self.unreleasedPatienceMs {
                 fail(.broker(response.errorCode, "the instance id \(settings.instanceID ?? "") of \(settings.groupID) is in use\(said)"))
             } else {
                 hold(now)

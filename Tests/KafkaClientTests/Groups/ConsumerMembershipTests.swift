@@ -157,6 +157,6 @@ import Testing
             script.answer(refusal(.unreleasedInstanceID))
             rounds += 1
         }
-        #expect(script.failure?.code == .unreleasedInstanceID && rounds > 45)
+        #expect(script.failure?.code == .unreleasedInstanceID && rounds > 60)
     }
 }

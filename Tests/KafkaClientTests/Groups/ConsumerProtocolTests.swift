@@ -57,4 +57,11 @@ import Testing
         #expect(StickyUserData.generation(cooperativeSticky: [0, 0, 1, 2]) == 258)
         #expect(StickyUserData.generation(cooperativeSticky: []) == -1)
     }
+
+    @Test func aLeaderFindsItsNoteAgainAndNobodyElses() throws {
+        let note = DividedCounts.bytes(["a": 3, "b": 0])
+        #expect(DividedCounts.read(note) == ["a": 3, "b": 0])
+        for other in [[], [0, 0, 0, 0], [0, 0, 0, 1], Array(note.dropLast())] as [[UInt8]] { #expect(DividedCounts.read(other) == nil) }
+        #expect(try MemberAssignment(MemberAssignment([], userData: note).bytes).userData == note)
+    }
 }
