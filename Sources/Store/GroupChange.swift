@@ -53,11 +53,20 @@ public struct GroupChange: Sendable {
     public var records: [GroupRecord]
     /// A nil value deletes. An offset for a topic that does not exist is passed over: it was deleted meanwhile.
     public var offsets: [(key: OffsetKey, value: CommittedOffset?)]
+    /// What an open transaction will commit. Refused unless that is open and has the group in it.
+    public var pendingOffsets: PendingOffsetChange?
+    /// The group is deleted: nothing that a transaction has pending for it is committed any more.
+    public var dropsPendingOffsets: Bool
 
-    public init(groupID: String, records: [GroupRecord] = [], offsets: [(key: OffsetKey, value: CommittedOffset?)] = []) {
+    public init(
+        groupID: String, records: [GroupRecord] = [], offsets: [(key: OffsetKey, value: CommittedOffset?)] = [],
+        pendingOffsets: PendingOffsetChange? = nil, dropsPendingOffsets: Bool = false
+    ) {
         self.groupID = groupID
         self.records = records
         self.offsets = offsets
+        self.pendingOffsets = pendingOffsets
+        self.dropsPendingOffsets = dropsPendingOffsets
     }
 
     // Keys of LMDB have at most 511 bytes: the two lengths and a part's number stand beside these.
@@ -69,6 +78,7 @@ public struct GroupChange: Sendable {
     /// About what it takes in the journal.
     var byteCount: Int {
         records.reduce(groupID.utf8.count + 16) { $0 + $1.byteCount } + offsets.reduce(0) { $0 + OffsetChanged.byteCount($1.value) }
+            + (pendingOffsets?.offsets.reduce(0) { $0 + OffsetChanged.byteCount($1.value) } ?? 0)
     }
 
     /// Why the store cannot hold it; nil where it can.
@@ -85,7 +95,8 @@ public struct GroupChange: Sendable {
                     "a record of group '\(groupID)' has \(record.value?.count ?? 0) bytes, at most \(Self.valueByteCountMax) are kept")
             }
         }
-        for (_, value) in offsets where value?.metadata.utf8.count ?? 0 > Self.metadataByteCountMax {
+        let values = offsets.map(\.value) + (pendingOffsets?.offsets.map(\.value) ?? [])
+        for value in values where value?.metadata.utf8.count ?? 0 > Self.metadataByteCountMax {
             return .tooLarge("the metadata of an offset has at most \(Self.metadataByteCountMax) bytes, not \(value?.metadata.utf8.count ?? 0)")
         }
         return nil

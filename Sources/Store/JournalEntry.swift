@@ -95,6 +95,9 @@ struct JournalEntryHead {
         case .logStartMoved: return .logStartMoved(try fields(LogStartMoved.self))
         case .producerIDAllocated: return .producerIDAllocated(try fields(ProducerIDAllocated.self))
         case .groupChanged: return .groupChanged(try fields(GroupChanged.self))
+        case .transactionChanged: return .transactionChanged(try fields(TransactionChanged.self))
+        case .offsetsPending: return .offsetsPending(try fields(OffsetsPending.self))
+        case .pendingOffsetsEnded: return .pendingOffsetsEnded(try fields(PendingOffsetsEnded.self))
         }
     }
 }
@@ -125,9 +128,7 @@ struct JournalEntryDraft {
     /// Takes the batch into the payload; returns its position there.
     mutating func appendSmall(_ append: Append, baseOffset: Int64, leaderEpoch: Int32) -> UInt32 {
         let position = UInt32(payloadByteCount)
-        let batch = AppendedBatch(
-            append.header, partition: append.partition.id, baseOffset: baseOffset, position: position, isDirect: false)
-        batch.encode(into: &operations)
+        AppendedBatch(append, baseOffset: baseOffset, position: position, isDirect: false).encode(into: &operations)
         payloads.append(Payload(frame: append.frame, slice: append.slice, baseOffset: baseOffset, leaderEpoch: leaderEpoch))
         payloadByteCount += append.slice.length
         operationCount += 1
@@ -136,8 +137,7 @@ struct JournalEntryDraft {
     }
 
     mutating func appendDirect(_ append: Append, baseOffset: Int64) {
-        AppendedBatch(append.header, partition: append.partition.id, baseOffset: baseOffset, position: 0, isDirect: true).encode(
-            into: &operations)
+        AppendedBatch(append, baseOffset: baseOffset, position: 0, isDirect: true).encode(into: &operations)
         operationCount += 1
         touched.append(.partition(append.partition.id))
     }
@@ -199,6 +199,8 @@ enum StateKey: Hashable {
     case brokerConfigs
     case groupRecord(StoredGroup, [UInt8])
     case offset(StoredGroup, PackedOffsetKey)
+    case transaction(String)
+    case pendingOffset(producerID: Int64, PendingOffsetKey)
 }
 
 extension Frame {

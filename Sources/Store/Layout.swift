@@ -11,11 +11,13 @@ struct Databases: Sendable {
     let producers: Database
     /// Nil in a store of format 1 that is only looked at.
     let groups: GroupDatabases?
+    /// Nil in a store of format 1 or 2 that is only looked at.
+    let transactions: TransactionDatabases?
 
     /// The format this code reads and writes; a store of a greater one is refused, of a lesser one raised when it is opened to write.
     /// Format 2 has groups and committed offsets, which a broker that knows nothing of them would neither serve nor keep in step
-    /// with the topics.
-    static let format: Int32 = 2
+    /// with the topics. Format 3 has transactions.
+    static let format: Int32 = 3
 
     init(creatingIn transaction: inout Transaction) throws(LMDBError) {
         meta = try transaction.database("meta")
@@ -26,6 +28,8 @@ struct Databases: Sendable {
         topics = try transaction.database("topics")
         producers = try transaction.database("producers")
         groups = GroupDatabases(records: try transaction.database("groups"), offsets: try transaction.database("offsets"))
+        transactions = TransactionDatabases(
+            states: try transaction.database("transactions"), aborted: try transaction.database("aborted"))
     }
 
     init(existingIn snapshot: borrowing Snapshot) throws(LMDBError) {
@@ -41,6 +45,12 @@ struct Databases: Sendable {
         } catch {
             guard error == .notFound else { throw error }
             groups = nil
+        }
+        do {
+            transactions = TransactionDatabases(states: try snapshot.database("transactions"), aborted: try snapshot.database("aborted"))
+        } catch {
+            guard error == .notFound else { throw error }
+            transactions = nil
         }
     }
 }

@@ -26,13 +26,19 @@ public final class LogReader {
     public func read(
         _ partition: Partition, from offset: Int64, limit: Int64, maxBytes: Int, firstBatchWhole: Bool, into sink: inout some RecordSink
     ) throws(StoreError) -> Int {
+        try run(partition, from: offset, limit: limit, maxBytes: maxBytes, firstBatchWhole: firstBatchWhole, into: &sink).copied
+    }
+
+    func run(
+        _ partition: Partition, from offset: Int64, limit: Int64, maxBytes: Int, firstBatchWhole: Bool, into sink: inout some RecordSink
+    ) throws(StoreError) -> ReadRun {
         var run = ReadRun(offset: offset, limit: limit, bytesLeft: maxBytes, takesFirstWhole: firstBatchWhole)
         var renewals = 0
         while true {
             let place = try locate(partition, &run)
             let before = run.copied
             switch place {
-            case .nothing: return run.copied
+            case .nothing: return run
             case .sealed(let end):
                 try lmdb("reading the log") { () throws(LMDBError) in
                     try snapshot.copyExtents(of: partition.id, below: end, databases, &run, &sink)
@@ -42,14 +48,14 @@ public final class LogReader {
                     try snapshot.copyPieces(pieces, of: partition.id, databases, &run, &sink)
                 }
             }
-            if run.isFinished { return run.copied }
+            if run.isFinished { return run }
             if run.copied > before {
                 renewals = 0
                 continue
             }
             // What the tail names is newer than the snapshot, or was sealed and trimmed since: look again in a new one. A
             // commit may come between the two once more, but not for ever.
-            guard renewals < Self.renewalsMax else { return run.copied }
+            guard renewals < Self.renewalsMax else { return run }
             try renew()
             renewals += 1
         }

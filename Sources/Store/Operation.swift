@@ -11,22 +11,29 @@ enum Operation {
     case logStartMoved(LogStartMoved)
     case producerIDAllocated(ProducerIDAllocated)
     case groupChanged(GroupChanged)
+    case transactionChanged(TransactionChanged)
+    case offsetsPending(OffsetsPending)
+    case pendingOffsetsEnded(PendingOffsetsEnded)
 
     /// The byte that names the operation in the journal.
     enum Kind: UInt8 {
         case appended = 1
         case topicCreated, topicDeleted, partitionsCreated, topicConfigured, brokerConfigured, logStartMoved, producerIDAllocated
         case groupChanged
+        case transactionChanged, offsetsPending, pendingOffsetsEnded
     }
 }
 
 /// One record batch taken into a partition. Fixed layout, 56 bytes, big-endian:
 ///
-///     0  kind (1)            1  flags (1): 1 = in the keyspace, not in this entry
+///     0  kind (1)            1  flags (1): 1 = in the keyspace, not in this entry; 2 = a marker that aborts
 ///     2  attributes (2)      4  partition (4)        8  base offset (8)
 ///     16 last offset delta (4)   20 byte count (4)   24 position (4), from the start of the entry's payload
 ///     28 base sequence (4)   32 max timestamp (8)    40 producer id (8)
 ///     48 producer epoch (2)  50 zero (2)             52 record count (4)
+///
+/// A marker, which ends a transaction, has the coordinator's epoch in place of a base sequence, and −1 for its time: nobody looks
+/// for records there.
 struct AppendedBatch: Equatable {
     static let byteCount = 56
 
@@ -36,7 +43,10 @@ struct AppendedBatch: Equatable {
     var batchByteCount: UInt32
     var position: UInt32
     var isDirect: Bool
+    /// A marker that aborts.
+    var isAbort: Bool
     var attributes: Int16
+    /// Of a marker, the epoch of its coordinator.
     var baseSequence: Int32
     var maxTimestamp: Int64
     var producerID: Int64
@@ -44,11 +54,14 @@ struct AppendedBatch: Equatable {
     var recordCount: Int32
 
     var lastOffset: Int64 { baseOffset + Int64(lastOffsetDelta) }
+    var isTransactional: Bool { attributes & 0x10 != 0 }
+    /// A marker: the end of a transaction.
+    var isControl: Bool { attributes & 0x20 != 0 }
 
     func encode(into bytes: inout [UInt8]) {
         func put(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) } }
         put(Operation.Kind.appended.rawValue)
-        put(UInt8(isDirect ? 1 : 0))
+        put(UInt8((isDirect ? 1 : 0) | (isAbort ? 2 : 0)))
         put(attributes)
         put(partition.rawValue)
         put(baseOffset)
@@ -69,6 +82,7 @@ struct AppendedBatch: Equatable {
             T(bigEndian: bytes.loadUnaligned(fromByteOffset: at + offset, as: T.self))
         }
         isDirect = bytes[at + 1] & 1 != 0
+        isAbort = bytes[at + 1] & 2 != 0
         attributes = load(2, Int16.self)
         partition = PartitionID(rawValue: load(4, UInt32.self))
         baseOffset = load(8, Int64.self)
@@ -82,16 +96,18 @@ struct AppendedBatch: Equatable {
         recordCount = load(52, Int32.self)
     }
 
-    init(_ header: RecordBatchHeader, partition: PartitionID, baseOffset: Int64, position: UInt32, isDirect: Bool) {
-        self.partition = partition
+    init(_ append: Append, baseOffset: Int64, position: UInt32, isDirect: Bool) {
+        let header = append.header
+        partition = append.partition.id
         self.baseOffset = baseOffset
         lastOffsetDelta = header.lastOffsetDelta
         batchByteCount = UInt32(header.byteCount)
         self.position = position
         self.isDirect = isDirect
+        isAbort = append.marker?.outcome == .abort
         attributes = header.attributes
-        baseSequence = header.baseSequence
-        maxTimestamp = header.maxTimestamp
+        baseSequence = append.marker?.coordinatorEpoch ?? header.baseSequence
+        maxTimestamp = header.searchedTimestamp
         producerID = header.producerID
         producerEpoch = header.producerEpoch
         recordCount = header.recordCount

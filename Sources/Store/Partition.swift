@@ -20,6 +20,10 @@ struct Piece: Equatable, Sendable {
 struct PartitionTail: Sendable {
     var logStartOffset: Int64 = 0
     var highWatermark: Int64 = 0
+    /// Below it, every transaction has ended.
+    var lastStableOffset: Int64 = 0
+    /// The index of aborted transactions has entries of the partition.
+    var hasAborted = false
     /// Bytes of the extents in the keyspace.
     var logByteCount: Int64 = 0
     /// Unsealed batches in offset order; all below the first of them is in the keyspace.
@@ -75,8 +79,8 @@ public final class Partition: Sendable {
     public var logStartOffset: Int64 { tail.withLock { $0.logStartOffset } }
     /// The offset after the last record that is on disk (on every in-sync replica).
     public var highWatermark: Int64 { tail.withLock { $0.highWatermark } }
-    /// The offset before which every transaction is decided.
-    public var lastStableOffset: Int64 { tail.withLock { $0.highWatermark } }
+    /// The offset before which every transaction has ended: where a reader of committed records stops.
+    public var lastStableOffset: Int64 { tail.withLock { $0.lastStableOffset } }
     /// The epoch of the partition's leadership; a single broker leads for ever.
     public var leaderEpoch: Int32 { 0 }
     /// Bytes of record batches kept.
@@ -84,18 +88,21 @@ public final class Partition: Sendable {
     /// The topic was deleted.
     public var isDeleted: Bool { tail.withLock { $0.isDeleted } }
 
-    /// The bounds of the partition and what could be read from `offset`, seen at one moment.
-    public func look(from offset: Int64) -> PartitionLook {
+    /// The bounds of the partition and what could be read from `offset`, seen at one moment. `committedOnly`: below the last
+    /// stable offset.
+    public func look(from offset: Int64, committedOnly: Bool = false) -> PartitionLook {
         tail.withLock { tail in
             var look = PartitionLook(
-                logStartOffset: tail.logStartOffset, highWatermark: tail.highWatermark, lastStableOffset: tail.highWatermark,
+                logStartOffset: tail.logStartOffset, highWatermark: tail.highWatermark, lastStableOffset: tail.lastStableOffset,
                 availableBytes: 0, isTail: true, isDeleted: tail.isDeleted)
-            guard offset >= tail.logStartOffset, offset < tail.highWatermark else { return look }
+            let end = committedOnly ? tail.lastStableOffset : tail.highWatermark
+            guard offset >= tail.logStartOffset, offset < end else { return look }
             if offset < tail.sealedEnd {
                 look.isTail = false
                 look.availableBytes = PartitionLook.sealedBytes
             } else {
                 for index in tail.pieceIndex(holding: offset)..<tail.pieces.count {
+                    guard tail.pieces[index].baseOffset < end else { break }
                     look.availableBytes += Int(tail.pieces[index].byteCount)
                     if look.availableBytes >= PartitionLook.sealedBytes { break }
                 }
@@ -137,6 +144,10 @@ struct PartitionState {
     var producers: [Int64: ProducerState] = [:]
     /// Producers whose row is behind.
     var staleProducers: Set<Int64> = []
+    /// In the order they began.
+    var openTransactions: [OpenTransaction] = []
+    /// The index of aborted transactions has entries of the partition.
+    var hasAborted = false
     var isDeleted = false
     /// The row holds the effects of the journal up to this sequence.
     var asOf: UInt64 = 0
@@ -163,10 +174,13 @@ struct PartitionState {
     mutating func remember(_ batch: AppendedBatch, at timeMs: Int64) {
         nextOffset = batch.lastOffset + 1
         maxTimestamp = max(maxTimestamp, batch.maxTimestamp)
-        guard batch.producerID >= 0, batch.baseSequence >= 0 else { return }
+        guard batch.producerID >= 0 else { return }
+        if batch.isControl { return end(batch, at: timeMs) }
+        guard batch.baseSequence >= 0 else { return }
         let remembered = ProducerBatch(batch)
         producers[batch.producerID, default: ProducerState(epoch: batch.producerEpoch)]
             .add(remembered, epoch: batch.producerEpoch, at: timeMs)
+        if batch.isTransactional { begin(batch) }
         staleProducers.insert(batch.producerID)
     }
 }

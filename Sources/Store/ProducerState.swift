@@ -26,11 +26,19 @@ struct ProducerState: Equatable, Sendable {
     var lastAppendTimeMs: Int64
     /// Oldest first.
     private(set) var batches: [ProducerBatch]
+    /// Offset of the first batch of its transaction; −1 where none is open.
+    var transactionStart: Int64
+    /// Of the coordinator that ended its last transaction; −1 before the first end.
+    private(set) var coordinatorEpoch: Int32
 
-    init(epoch: Int16, lastAppendTimeMs: Int64 = 0, batches: [ProducerBatch] = []) {
+    init(
+        epoch: Int16, lastAppendTimeMs: Int64 = 0, batches: [ProducerBatch] = [], transactionStart: Int64 = -1, coordinatorEpoch: Int32 = -1
+    ) {
         self.epoch = epoch
         self.lastAppendTimeMs = lastAppendTimeMs
         self.batches = batches
+        self.transactionStart = transactionStart
+        self.coordinatorEpoch = coordinatorEpoch
     }
 
     var lastSequence: Int32 { batches.last?.lastSequence ?? -1 }
@@ -52,7 +60,7 @@ struct ProducerState: Equatable, Sendable {
                 "producer \(header.producerID) is at epoch \(state.epoch), the batch is of epoch \(header.producerEpoch)")
         }
         if header.producerEpoch > state.epoch {
-            guard header.baseSequence == 0 || state.batches.isEmpty else {
+            guard header.baseSequence == 0 else {
                 return .refuse(
                     .outOfOrderSequenceNumber,
                     "producer \(header.producerID) begins epoch \(header.producerEpoch) with sequence \(header.baseSequence) instead of 0")
@@ -62,8 +70,8 @@ struct ProducerState: Equatable, Sendable {
         if let known = state.batches.last(where: { $0.baseSequence == header.baseSequence && $0.lastSequence == header.lastSequence }) {
             return .duplicate(known)
         }
-        guard let last = state.batches.last?.lastSequence else { return .accept }
-        let expected = RecordBatchHeader.sequence(last, advancedBy: 1)
+        // Of an epoch that a marker has begun, nothing is written yet.
+        let expected = state.batches.last.map { RecordBatchHeader.sequence($0.lastSequence, advancedBy: 1) } ?? 0
         guard header.baseSequence == expected else {
             return .refuse(
                 .outOfOrderSequenceNumber,
@@ -80,6 +88,17 @@ struct ProducerState: Equatable, Sendable {
         }
         if batches.count == Self.batchesMax { batches.removeFirst() }
         batches.append(batch)
+        lastAppendTimeMs = timeMs
+    }
+
+    /// Takes in a marker. One of a greater epoch fences off what the producer sent before it.
+    mutating func end(epoch: Int16, coordinatorEpoch: Int32, at timeMs: Int64) {
+        if epoch > self.epoch {
+            self.epoch = epoch
+            batches.removeAll(keepingCapacity: true)
+        }
+        transactionStart = -1
+        self.coordinatorEpoch = coordinatorEpoch
         lastAppendTimeMs = timeMs
     }
 }

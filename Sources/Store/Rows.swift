@@ -141,11 +141,16 @@ struct ProducerRow: Row, Sendable {
     /// When the producer last appended, by the broker's clock, in ms: what expiry goes by.
     var lastAppendTimeMs: Int64 = 0
     var batches: [ProducerBatch] = []
+    /// Offset of the first batch of its transaction; −1 where none is open.
+    var transactionStart: Int64 = -1
+    var coordinatorEpoch: Int32 = -1
 
     mutating func fields(_ wire: inout some Wire) {
         wire.int16(&epoch)
         wire.int64(&lastAppendTimeMs)
         wire.array(&batches)
+        wire.tagged(0, &transactionStart, default: -1)
+        wire.tagged(1, &coordinatorEpoch, default: -1)
         wire.tags()
     }
 }

@@ -15,6 +15,8 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case cannotOpen(String)
     /// More than the store keeps in one piece.
     case tooLarge(String)
+    /// What the state of a transaction or a partition does not allow, with the protocol's code for it.
+    case refused(ErrorCode, String)
     /// The operating system or LMDB refused something else.
     case system(String)
 
@@ -23,6 +25,7 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
         case .offsetOutOfRange: "the offset is out of range"
         case .full(let sentence), .stopped(let sentence), .cannotOpen(let sentence), .tooLarge(let sentence), .system(let sentence):
             sentence
+        case .refused(_, let sentence): sentence
         case .corrupt(let sentence): "the store is damaged: \(sentence)"
         }
     }
@@ -32,6 +35,7 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .offsetOutOfRange: .offsetOutOfRange
         case .tooLarge: .messageTooLarge
+        case .refused(let code, _): code
         case .full, .stopped, .corrupt, .cannotOpen, .system: .kafkaStorageError
         }
     }

@@ -24,13 +24,15 @@ struct StoreImage {
 
     private(set) var identity = IdentityRow()
     private(set) var topics: [Uuid: LoadedTopic] = [:]
-    private(set) var partitions: [PartitionID: LoadedPartition] = [:]
+    var partitions: [PartitionID: LoadedPartition] = [:]
     private(set) var counters = CountersRow()
     private(set) var brokerConfigs = BrokerConfigsRow()
     private(set) var journal = JournalIndex()
     /// With what readers are to see of them, and what is not in their rows.
     var groups: [String: StoredGroup] = [:]
     var groupReplay = GroupReplay()
+    var transactions: [String: StoredTransaction] = [:]
+    var pendingOffsets: [Int64: PendingOffsets] = [:]
     private(set) var deletedTopics: [Uuid: DeletedTopic] = [:]
     /// The last shutdown sealed everything.
     private(set) var wasShutDownCleanly = false
@@ -43,8 +45,10 @@ struct StoreImage {
             try readPartitions(snapshot, databases)
             try readProducers(snapshot, databases)
             try readGroups(snapshot, databases)
+            try readTransactions(snapshot, databases)
             try replay(snapshot, databases)
             try settleGroups(snapshot, databases)
+            try readAborted(snapshot, databases)
         } catch let error as LMDBError {
             throw StoreError(error, "reading the store")
         } catch let error as StoreError {
@@ -103,7 +107,12 @@ struct StoreImage {
             }
             let row = try ProducerRow(cursor.value, "the row of producer \(key.producerID) in partition \(key.partition.rawValue)")
             partitions[key.partition]?.state.producers[key.producerID] = ProducerState(
-                epoch: row.epoch, lastAppendTimeMs: row.lastAppendTimeMs, batches: row.batches)
+                epoch: row.epoch, lastAppendTimeMs: row.lastAppendTimeMs, batches: row.batches, transactionStart: row.transactionStart,
+                coordinatorEpoch: row.coordinatorEpoch)
+            if row.transactionStart >= 0 {
+                partitions[key.partition]?.state.openTransactions.append(
+                    OpenTransaction(producerID: key.producerID, firstOffset: row.transactionStart))
+            }
             more = try cursor.move(.next)
         }
     }
@@ -183,6 +192,9 @@ struct StoreImage {
             touched.append(.counters)
             if counters.asOf < Int64(sequence) { counters.nextProducerID = allocated.producerID + 1 }
         case .groupChanged(let changed): apply(changed, sequence, &touched)
+        case .transactionChanged(let changed): apply(changed, sequence, &touched)
+        case .offsetsPending(let pending): apply(pending, sequence, &touched)
+        case .pendingOffsetsEnded(let ended): apply(ended, sequence, &touched)
         }
     }
 
@@ -264,7 +276,7 @@ extension StoreImage.LoadedPartition {
 
     var tail: PartitionTail {
         PartitionTail(
-            logStartOffset: state.logStartOffset, highWatermark: state.nextOffset, logByteCount: state.logByteCount, pieces: pieces,
-            isDeleted: state.isDeleted)
+            logStartOffset: state.logStartOffset, highWatermark: state.nextOffset, lastStableOffset: state.lastStableOffset,
+            hasAborted: state.hasAborted, logByteCount: state.logByteCount, pieces: pieces, isDeleted: state.isDeleted)
     }
 }

@@ -82,6 +82,7 @@ public struct StoreVerifier: ~Copyable {
         }
         try checkOrphans(image)
         try checkGroups(image)
+        try checkTransactions(image)
         progress(VerifyProgress(checkedExtents: report.extentCount, totalExtents: totalExtents, checkedBytes: report.byteCount))
     }
 
@@ -90,7 +91,7 @@ public struct StoreVerifier: ~Copyable {
         if report.problems.count < VerifyReport.problemsMax { report.problems.append(sentence) }
     }
 
-    private static func name(of partition: StoreImage.LoadedPartition, in image: StoreImage) -> String {
+    static func name(of partition: StoreImage.LoadedPartition, in image: StoreImage) -> String {
         "\(image.topics[partition.topicID]?.name ?? "a deleted topic")-\(partition.index)"
     }
 
@@ -118,6 +119,7 @@ public struct StoreVerifier: ~Copyable {
         for sentence in walk.problems { problem(sentence) }
         // Of a deleted topic the extents are on their way out, from the front.
         if partition.state.isDeleted { return }
+        try checkAborted(of: id, partition, walk.transactions, name: name)
         if let end = walk.end, end != partition.state.nextOffset {
             problem("\(name): the log ends at offset \(end), the partition says \(partition.state.nextOffset)")
         }
@@ -172,7 +174,7 @@ public struct StoreVerifier: ~Copyable {
             while at < bytes.count {
                 guard let header = walk.check(bytes, at: at, expectedBase: at == 0 ? base : nil) else { return }
                 count(header)
-                own = max(own, header.maxTimestamp)
+                own = max(own, header.searchedTimestamp)
                 at += header.byteCount
             }
         }
@@ -193,7 +195,7 @@ public struct StoreVerifier: ~Copyable {
         batch.withUnsafeBytes { bytes in
             guard let header = walk.check(bytes, at: 0, expectedBase: piece.baseOffset) else { return }
             count(header)
-            if header.byteCount != bytes.count || header.lastOffset != piece.lastOffset || header.maxTimestamp != piece.maxTimestamp {
+            if header.byteCount != bytes.count || header.lastOffset != piece.lastOffset || header.searchedTimestamp != piece.maxTimestamp {
                 problem(
                     "\(walk.name): the batch at offset \(piece.baseOffset) is not the one that journal entry \(piece.sequence) describes")
             }
@@ -278,6 +280,7 @@ private struct PartitionWalk {
     var logByteCount: Int64 = 0
     var extents: [TimedExtent] = []
     var problems: [String] = []
+    var transactions: TransactionWalk
 
     private let logStart: Int64
 
@@ -285,6 +288,7 @@ private struct PartitionWalk {
         self.name = name
         self.pieces = pieces
         self.logStart = logStart
+        transactions = TransactionWalk(logStart: logStart)
     }
 
     mutating func nextPiece(before offset: Int64) -> Piece? {
@@ -318,6 +322,9 @@ private struct PartitionWalk {
             problems.append(
                 "\(name): the batch at offset \(header.baseOffset) says \(header.recordCount) records and a last delta of \(header.lastOffsetDelta)"
             )
+        }
+        if !transactions.add(header, batch) {
+            problems.append("\(name): the control batch at offset \(header.baseOffset) marks the end of no transaction")
         }
         if start == nil { start = header.baseOffset }
         end = header.nextOffset

@@ -148,12 +148,15 @@ extension StoreWriter {
             return .failure(.unknownTopicOrPartition, "The partition does not exist.")
         }
         let now = wallClockMs()
-        let active = partition.state.producers.filter { now - $0.value.lastAppendTimeMs < options.producerExpirationMs }
+        let active = partition.state.producers.filter {
+            now - $0.value.lastAppendTimeMs < options.producerExpirationMs || $0.value.transactionStart >= 0
+        }
         return .producers(
             active.sorted { $0.key < $1.key }.map { id, state in
                 ProducerDescription(
                     producerID: id, producerEpoch: Int32(state.epoch), lastSequence: state.lastSequence,
-                    lastTimestamp: state.batches.last?.timestamp ?? -1, coordinatorEpoch: -1, currentTransactionStartOffset: -1)
+                    lastTimestamp: state.batches.last?.timestamp ?? -1, coordinatorEpoch: state.coordinatorEpoch,
+                    currentTransactionStartOffset: state.transactionStart)
             })
     }
 

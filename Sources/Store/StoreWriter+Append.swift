@@ -10,8 +10,11 @@ extension StoreWriter {
         guard !partition.state.isDeleted else {
             return AppendResult(errorCode: .unknownTopicOrPartition, errorMessage: "the topic was deleted")
         }
-        if header.producerID >= 0, header.baseSequence >= 0 {
-            switch ProducerState.judge(header, knowing: partition.state.producers[header.producerID]) {
+        if header.isControl {
+            return AppendResult(errorCode: .invalidRecord, errorMessage: "only the broker writes control batches")
+        }
+        if header.isTransactional || header.producerID >= 0 && header.baseSequence >= 0 {
+            switch judge(append) {
             case .accept: break
             case .duplicate(let known):
                 return AppendResult(
@@ -22,10 +25,22 @@ extension StoreWriter {
                 return AppendResult(errorCode: code, errorMessage: sentence, logStartOffset: partition.state.logStartOffset)
             }
         }
+        let baseOffset = try place(append, &draft, &transaction)
+        draft.batchCount += 1
+        draft.recordCount += Int(header.recordCount)
+        return AppendResult(
+            errorCode: .none, baseOffset: baseOffset, logAppendTimeMs: header.timestampType == .logAppendTime ? header.maxTimestamp : -1,
+            logStartOffset: partition.state.logStartOffset)
+    }
+
+    /// Writes a batch that was judged at the partition's next offset, and returns that.
+    func place(_ append: Append, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int64 {
+        let partition = append.partition
+        let header = append.header
         touch(partition, &draft)
         let baseOffset = partition.state.nextOffset
         var piece = Piece(
-            baseOffset: baseOffset, lastOffset: baseOffset + Int64(header.lastOffsetDelta), maxTimestamp: header.maxTimestamp,
+            baseOffset: baseOffset, lastOffset: baseOffset + Int64(header.lastOffsetDelta), maxTimestamp: header.searchedTimestamp,
             sequence: 0, position: 0, byteCount: UInt32(append.slice.length))
         if append.slice.length >= directByteCountMin {
             if !draft.entry.fits(payload: 0) { try finishEntry(isLast: false, &draft, &transaction) }
@@ -42,14 +57,9 @@ extension StoreWriter {
             }
         }
         partition.state.added.append(piece)
-        let batch = AppendedBatch(
-            header, partition: partition.id, baseOffset: baseOffset, position: piece.position, isDirect: piece.isDirect)
+        let batch = AppendedBatch(append, baseOffset: baseOffset, position: piece.position, isDirect: piece.isDirect)
         partition.state.remember(batch, at: draft.timeMs)
-        draft.batchCount += 1
-        draft.recordCount += Int(header.recordCount)
-        return AppendResult(
-            errorCode: .none, baseOffset: baseOffset, logAppendTimeMs: header.timestampType == .logAppendTime ? header.maxTimestamp : -1,
-            logStartOffset: partition.state.logStartOffset)
+        return baseOffset
     }
 
     /// Puts a large batch under its own key, in as many parts as it takes.

@@ -10,12 +10,17 @@ extension StoreWriter {
         if case .stopped(let reason) = state { return .stopped(reason) }
         for change in changes {
             if let refusal = change.refusal { return refusal }
+            if let pending = change.pendingOffsets, let refusal = refusal(of: pending, groupID: change.groupID) { return refusal }
         }
-        for change in changes { try apply(change, &draft, &transaction) }
+        for change in changes {
+            try apply(change, &draft, &transaction)
+            if change.dropsPendingOffsets { try dropPendingOffsets(ofGroup: change.groupID, &draft, &transaction) }
+            if let pending = change.pendingOffsets { try add(pending, groupID: change.groupID, &draft, &transaction) }
+        }
         return nil
     }
 
-    private func apply(_ change: GroupChange, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+    func apply(_ change: GroupChange, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         if change.records.isEmpty, change.offsets.isEmpty { return }
         let group = group(change.groupID)
         touch(group, &draft)

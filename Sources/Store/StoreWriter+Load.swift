@@ -27,6 +27,7 @@ extension StoreWriter {
                     defaults: topicDefaults))
         }
         takeGroups(image)
+        takeTransactions(image)
         shared.catalog.withLock { catalog in
             self.catalog.version = catalog.version + 1
             catalog = self.catalog

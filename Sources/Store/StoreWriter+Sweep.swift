@@ -184,6 +184,8 @@ extension StoreWriter {
             return 128
         case .groupRecord(let group, let key): return try settle(key, of: group, through: sequence, &draft, &transaction)
         case .offset(let group, let key): return try settle(key, of: group, through: sequence, &draft, &transaction)
+        case .transaction(let id): return try settleTransaction(id, through: sequence, &draft, &transaction)
+        case .pendingOffset(let producerID, let key): return try settle(key, of: producerID, through: sequence, &draft, &transaction)
         }
     }
 
@@ -227,6 +229,8 @@ extension StoreWriter {
                 row.epoch = producer.epoch
                 row.lastAppendTimeMs = producer.lastAppendTimeMs
                 row.batches = producer.batches
+                row.transactionStart = producer.transactionStart
+                row.coordinatorEpoch = producer.coordinatorEpoch
                 try transaction.put(key, row.encoded(), in: databases.producers)
             } else {
                 try transaction.delete(key, in: databases.producers)
@@ -241,7 +245,9 @@ extension StoreWriter {
         // Rows are written often, and there may be many producers.
         guard abs(now - partition.state.expiryLookedForMs) >= min(options.producerExpirationMs, 60_000) else { return }
         partition.state.expiryLookedForMs = now
-        for (id, producer) in partition.state.producers where now - producer.lastAppendTimeMs >= options.producerExpirationMs {
+        // A producer whose transaction is open is still to be told how it ended.
+        for (id, producer) in partition.state.producers
+        where now - producer.lastAppendTimeMs >= options.producerExpirationMs && producer.transactionStart < 0 {
             partition.state.producers[id] = nil
             partition.state.staleProducers.insert(id)
         }
@@ -270,6 +276,9 @@ extension StoreWriter {
         // Whether the first of the queue has lost extents in this commit: its row must say so, or a copy made now would say
         // that it holds more than it does.
         var isRowBehind = false
+        // Their log start moved in this commit: readers do not know it yet, and may still ask what was aborted below it.
+        var postponed: [Partition] = []
+        defer { deletions.append(contentsOf: postponed) }
         while left > 0, visits > 0, let partition = deletions.first {
             visits -= 1
             if let partCount = try deleteFirstExtent(of: partition, &draft, &transaction) {
@@ -278,7 +287,9 @@ extension StoreWriter {
                 continue
             }
             if partition.state.isDeleted {
-                guard try deleteProducers(of: partition, &left, &transaction) else { return }
+                guard try deleteProducers(of: partition, &left, &transaction),
+                    try deleteAborted(of: partition, below: .max, &left, &draft, &transaction)
+                else { return }
                 try transaction.delete(PartitionKey(partition: partition.id), in: databases.partitions)
                 catalog.partitions[partition.id] = nil
                 draft.catalogChanges.append(.forget(partition.id))
@@ -287,6 +298,14 @@ extension StoreWriter {
                 try writeRow(of: partition, &draft, &transaction)
             }
             isRowBehind = false
+            if partition.state.hasAborted, !partition.state.isDeleted {
+                let published = partition.tail.withLock { $0.logStartOffset }
+                guard try deleteAborted(of: partition, below: published, &left, &draft, &transaction) else { return }
+                if published < partition.state.logStartOffset {
+                    postponed.append(deletions.removeFirst())
+                    continue
+                }
+            }
             partition.state.isQueuedForDeletion = false
             deletions.removeFirst()
         }

@@ -12,6 +12,7 @@ final class StoreWriter {
     let environment: Environment
     let databases: Databases
     let groupDatabases: GroupDatabases
+    let transactionDatabases: TransactionDatabases
     let options: StoreOptions
     let shared: SharedState
     /// The topics as of the last decision; `shared.catalog` follows when it is on disk.
@@ -26,6 +27,12 @@ final class StoreWriter {
     var offsetCounts: [Uuid: Int] = [:]
     /// Offsets of topics that are gone.
     var offsetSweep = OffsetSweep()
+    /// By transactional id, as of the last decision.
+    var transactions: [String: StoredTransaction] = [:]
+    /// The same by the producer ids they have now.
+    var transactionsByProducer: [Int64: StoredTransaction] = [:]
+    /// What open transactions will commit for groups, by producer id.
+    var pendingOffsets: [Int64: PendingOffsets] = [:]
     /// Partitions with at least an extent's worth of bytes in the journal.
     var sealQueue: Deque<Partition> = []
     /// Partitions with extents below their log start offset.
@@ -40,6 +47,8 @@ final class StoreWriter {
         self.databases = databases
         guard let groups = databases.groups else { preconditionFailure("a store that is opened to write has all of its databases") }
         groupDatabases = groups
+        guard let transactions = databases.transactions else { preconditionFailure("a store that is opened to write has all of its databases") }
+        transactionDatabases = transactions
         self.options = options
         self.shared = shared
         topicDefaults = options.topicDefaults
@@ -102,7 +111,9 @@ final class StoreWriter {
         case .admin(let operation, _):
             submission.adminOutcome = try administer(operation, &draft, &transaction)
         case .groups(let changes, _):
-            submission.groupsError = try change(changes, &draft, &transaction)
+            submission.changeError = try change(changes, &draft, &transaction)
+        case .transactions(let changes, _):
+            submission.changeError = try change(changes, &draft, &transaction)
         }
     }
 
@@ -147,6 +158,7 @@ final class StoreWriter {
             }
         }
         publishGroups(draft)
+        publishTransactions(draft)
         if let configs = draft.brokerConfigs { shared.brokerConfigs.withLock { $0 = configs } }
         var changed: [PartitionID] = []
         changed.reserveCapacity(draft.touched.count)
@@ -181,6 +193,9 @@ struct CommitDraft {
     var offsetCount = 0
     var touched: [Partition] = []
     var touchedGroups: [StoredGroup] = []
+    var touchedTransactions: Set<String> = []
+    /// By how much the number of transactions changes that have an offset of a group waiting.
+    var pendingChanges: [PendingOffsetKey: Int] = [:]
     var catalogChanges: [CatalogChange] = []
     var brokerConfigs: [String: String]?
     /// Something was written in the transaction.
@@ -217,6 +232,8 @@ extension Partition {
             tail.pieces.removeFirst(state.sealedPieceCount)
             tail.pieces.append(contentsOf: state.added)
             tail.highWatermark = state.nextOffset
+            tail.lastStableOffset = state.lastStableOffset
+            tail.hasAborted = state.hasAborted
             tail.logStartOffset = state.logStartOffset
             tail.logByteCount = state.logByteCount
             tail.isDeleted = state.isDeleted

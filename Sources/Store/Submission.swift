@@ -9,12 +9,19 @@ public struct Append: Sendable {
     /// Where in the frame the batch stands, header included.
     public let slice: FrameSlice
     public let header: RecordBatchHeader
+    /// What the batch says where it is a marker: the end of a transaction, which only the store writes.
+    let marker: ControlRecord?
 
     public init(partition: Partition, frame: Frame, slice: FrameSlice, header: RecordBatchHeader) {
+        self.init(partition: partition, frame: frame, slice: slice, header: header, marker: nil)
+    }
+
+    init(partition: Partition, frame: Frame, slice: FrameSlice, header: RecordBatchHeader, marker: ControlRecord?) {
         self.partition = partition
         self.frame = frame
         self.slice = slice
         self.header = header
+        self.marker = marker
     }
 }
 
@@ -95,6 +102,7 @@ public final class Submission: Sendable {
         case append([Append], finish: @Sendable ([AppendResult]) -> Void)
         case admin(AdminOperation, finish: @Sendable (AdminOutcome) -> Void)
         case groups([GroupChange], finish: @Sendable (StoreError?) -> Void)
+        case transactions([TransactionChange], finish: @Sendable (StoreError?) -> Void)
     }
 
     let work: Work
@@ -102,7 +110,8 @@ public final class Submission: Sendable {
     // Written by the committer before the submission is delivered, read by the lane's loop after.
     nonisolated(unsafe) var appendResults: [AppendResult] = []
     nonisolated(unsafe) var adminOutcome = AdminOutcome.done
-    nonisolated(unsafe) var groupsError: StoreError?
+    /// Why a change of groups or transactions is not made.
+    nonisolated(unsafe) var changeError: StoreError?
 
     private init(_ work: Work, _ lane: any Lane) {
         self.work = work
@@ -125,12 +134,23 @@ public final class Submission: Sendable {
         Submission(.groups(changes, finish: finish), lane)
     }
 
+    /// Steps of transactions, in one commit with all else that comes at the time: all of them or none. No changes at all make a barrier.
+    ///
+    /// `finish` is told nil when they are on disk; `refused` or `tooLarge` where one cannot be; else why nothing is written. Admitted
+    /// also when there is no room for records.
+    public static func transactions(
+        _ changes: [TransactionChange], lane: any Lane, finish: @escaping @Sendable (StoreError?) -> Void
+    ) -> Submission {
+        Submission(.transactions(changes, finish: finish), lane)
+    }
+
     /// Hands the outcome to whoever waits for it. Called once, by the lane.
     public func finish() {
         switch work {
         case .append(_, let finish): finish(appendResults)
         case .admin(_, let finish): finish(adminOutcome)
-        case .groups(_, let finish): finish(groupsError)
+        case .groups(_, let finish): finish(changeError)
+        case .transactions(_, let finish): finish(changeError)
         }
     }
 
@@ -140,6 +160,7 @@ public final class Submission: Sendable {
         case .append(let appends, _): appends.reduce(0) { $0 + $1.slice.length }
         case .admin: 0
         case .groups(let changes, _): changes.reduce(0) { $0 + $1.byteCount }
+        case .transactions(let changes, _): changes.reduce(0) { $0 + $1.byteCount }
         }
     }
 
@@ -148,7 +169,8 @@ public final class Submission: Sendable {
         case .append(let appends, _):
             appendResults = appends.map { _ in AppendResult(errorCode: error.errorCode, errorMessage: error.description) }
         case .admin: adminOutcome = .failure(error.errorCode, error.description)
-        case .groups: groupsError = error
+        case .groups: changeError = error
+        case .transactions: changeError = error
         }
     }
 }

@@ -133,10 +133,11 @@ import Testing
         }
     }
 
-    // MARK: - Stores of format 1
+    // MARK: - Stores of older formats
 
-    /// A store as a broker of format 1 has left it: topics and records, no database of groups.
-    private func makeOldStore() throws -> String {
+    /// A store as a broker of an older format has left it: topics and records, in format 1 no database of groups, in 2 none of
+    /// transactions.
+    private func makeOldStore(format: Int32) throws -> String {
         let (path, _) = try closedStore(directory, "made") { store, partition in
             for size in [1, 3_000, 90_000] { _ = try store.append(makeBatch([[UInt8](repeating: 1, count: size)]), to: partition) }
         }
@@ -146,7 +147,7 @@ import Testing
         let target = try Environment(path: old, options: .init(mapByteCount: 1 << 36))
         let snapshot = try source.snapshot()
         var transaction = try target.begin()
-        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers"] {
+        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers"] + (format > 1 ? ["groups", "offsets"] : []) {
             let order: KeyOrder = name == "journal" ? .integers : .bytes
             let from = try snapshot.database(name, order)
             let to = try transaction.database(name, order)
@@ -156,7 +157,7 @@ import Testing
             }
         }
         var identity = IdentityRow()
-        identity.storeFormat = 1
+        identity.storeFormat = format
         identity.clusterID = "old"
         identity.storeID = .random()
         try transaction.put("identity", identity.encoded(), in: transaction.database("meta"))
@@ -171,29 +172,34 @@ import Testing
         return image.identity.storeFormat
     }
 
-    @Test func aStoreOfTheFirstFormatIsReadAsItIs() throws {
-        let path = try makeOldStore()
+    @Test(arguments: [1, 2] as [Int32])
+    func aStoreOfAnOlderFormatIsReadAsItIs(old: Int32) throws {
+        let path = try makeOldStore(format: old)
         let copy = directory.subdirectory("copy")
         let report = try StoreVerifier.verify(directory: path, mapByteCount: 1 << 36)
         #expect(report.problems == [] && report.recordCount == 3 && report.groupCount == 0)
         try Store.backup(of: path, to: copy)
         #expect(try StoreVerifier.verify(directory: copy, mapByteCount: 1 << 36).problems == [])
-        #expect(try format(path) == 1)
-        #expect(try format(copy) == 1)
+        #expect(try format(path) == old)
+        #expect(try format(copy) == old)
     }
 
-    @Test func aStoreOfTheFirstFormatIsRaisedWhenItIsOpened() throws {
-        let path = try makeOldStore()
+    @Test(arguments: [1, 2] as [Int32])
+    func aStoreOfAnOlderFormatIsRaisedWhenItIsOpened(old: Int32) throws {
+        let path = try makeOldStore(format: old)
         let events = Mutex<[String]>([])
         var options = smallOptions()
         options.onEvent = { event in events.withLock { $0.append(event.message) } }
         let store = try Store.open(directory: path, options: options)
-        #expect(events.withLock { $0 }.contains { $0.contains("of format 1 and is now of format 2") })
+        #expect(events.withLock { $0 }.contains { $0.contains("of format \(old) and is now of format 3") })
         let topic = try #require(store.topic(named: "t"))
         #expect(try store.values(of: topic.partitions[0]).count == 3)
         try store.commit("g", [topic.key(): 2])
+        let producer = TestProducer("a", producerID: 7)
+        try producer.send([[1]], to: topic.partitions[0], of: store)
+        try producer.end(false, in: store)
         store.close()
-        #expect(try format(path) == 2)
+        #expect(try format(path) == 3)
         events.withLock { $0 = [] }
         let again = try Store.open(directory: path, options: options)
         #expect(again.committedOffset("g", topic.key())?.offset == 2)
@@ -201,9 +207,10 @@ import Testing
         #expect(events.withLock { $0 } == [])
     }
 
-    /// Nobody takes a store for an old one because its groups were lost.
-    @Test func aStoreWithoutItsGroupsIsDamaged() throws {
-        let path = try makeOldStore()
+    /// Nobody takes a store for an old one because its groups or its transactions were lost.
+    @Test(arguments: [1, 2] as [Int32])
+    func aStoreWithoutItsDatabasesIsDamaged(old: Int32) throws {
+        let path = try makeOldStore(format: old)
         try {
             let environment = try Environment(path: path, options: .init(mapByteCount: 1 << 36))
             try environment.write { (transaction) throws(LMDBError) in

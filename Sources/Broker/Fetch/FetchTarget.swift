@@ -84,6 +84,8 @@ struct FetchFinding: Sendable {
     /// Reading touches no cold page.
     var isTail = true
     var diverging: FetchResponse.EpochEndOffset?
+    /// Transactions whose records, among those that were read, a reader of committed ones passes over.
+    var aborted: [AbortedTransaction] = []
     /// What was read, in the answer's records.
     var records = FrameSlice(offset: 0, length: 0)
 

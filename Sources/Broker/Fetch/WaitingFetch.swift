@@ -62,7 +62,7 @@ final class WaitingFetch: @unchecked Sendable {
         var finding = FetchFinding(target: Int32(index))
         let target = plan.targets[index]
         guard let partition = target.partition else { return retry(index) }
-        let look = partition.look(from: target.fetchOffset)
+        let look = partition.look(from: target.fetchOffset, committedOnly: readsCommitted)
         if look.isDeleted { return retry(index) }
         finding.errorCode = target.verdict(look, leaderEpoch: partition.leaderEpoch)
         guard finding.errorCode == .none else { return finding }
@@ -71,7 +71,7 @@ final class WaitingFetch: @unchecked Sendable {
         finding.logStartOffset = look.logStartOffset
         finding.isTail = look.isTail
         finding.diverging = target.divergence(partition)
-        if finding.diverging == nil, !readsCommitted || target.fetchOffset < look.lastStableOffset {
+        if finding.diverging == nil {
             finding.availableBytes = min(look.availableBytes, max(target.maxBytes, 1))
         }
         return finding
@@ -165,10 +165,16 @@ final class WaitingFetch: @unchecked Sendable {
         guard let partition = target.partition else { return }
         let start = sink.buffer.readableBytes
         let finding = findings[index]
+        let maxBytes = min(max(target.maxBytes, 0), room)
         do throws(StoreError) {
-            let count = try reader.read(
-                partition, from: target.fetchOffset, limit: readsCommitted ? finding.lastStableOffset : finding.highWatermark,
-                maxBytes: min(max(target.maxBytes, 0), room), firstBatchWhole: start == 0, into: &sink)
+            let count: Int
+            if readsCommitted {
+                (count, findings[index].aborted) = try reader.readCommitted(
+                    partition, from: target.fetchOffset, limit: finding.lastStableOffset, maxBytes: maxBytes, firstBatchWhole: start == 0, into: &sink)
+            } else {
+                count = try reader.read(
+                    partition, from: target.fetchOffset, limit: finding.highWatermark, maxBytes: maxBytes, firstBatchWhole: start == 0, into: &sink)
+            }
             findings[index].records = FrameSlice(offset: start, length: count)
         } catch {
             findings[index] = FetchFinding(target: Int32(index), errorCode: error.errorCode)
@@ -199,7 +205,14 @@ final class WaitingFetch: @unchecked Sendable {
         partition.lastStableOffset = finding.lastStableOffset
         partition.logStartOffset = finding.logStartOffset
         if let diverging = finding.diverging { partition.divergingEpoch = diverging }
-        if readsCommitted, finding.errorCode == .none { partition.abortedTransactions = [] }
+        if readsCommitted, finding.errorCode == .none {
+            partition.abortedTransactions = finding.aborted.map { aborted in
+                FetchResponse.AbortedTransaction {
+                    $0.producerID = aborted.producerID
+                    $0.firstOffset = aborted.firstOffset
+                }
+            }
+        }
         // Never null: some clients take that for an error.
         partition.records = finding.records
         return partition

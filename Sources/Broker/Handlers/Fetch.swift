@@ -1,8 +1,8 @@
 internal import KafkaProtocol
 internal import NIOCore
 
-/// Fetch, versions 4–17: record batches of partitions, with long polling (KIP-74), incremental sessions (KIP-227),
-/// leader epochs (KIP-320), topic ids (KIP-516) and diverging epochs (KIP-595).
+/// Fetch, versions 4–17: record batches of partitions, with long polling (KIP-74), isolation levels (KIP-98),
+/// incremental sessions (KIP-227), leader epochs (KIP-320), topic ids (KIP-516) and diverging epochs (KIP-595).
 ///
 /// Deviations from Kafka: an answer holds at most 16 MiB of records (and the first batch whole), whatever the client and
 /// `fetch.max.bytes` allow, and less when the answers of all clients together use up their memory; followers' fetches are
