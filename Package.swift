@@ -73,7 +73,9 @@ let package = Package(
 
         .testTarget(name: "TidyTests", swiftSettings: common),
         .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["grammar.txt"], swiftSettings: common),
-        .testTarget(name: "CoordinatorsTests", dependencies: ["Coordinators", "KafkaProtocol"], swiftSettings: common),
+        .testTarget(
+            name: "CoordinatorsTests",
+            dependencies: ["Coordinators", "KafkaProtocol", .product(name: "HeapModule", package: "swift-collections")], swiftSettings: common),
         .testTarget(name: "LMDBTests", dependencies: ["LMDB"], swiftSettings: common),
         .testTarget(name: "StoreTests", dependencies: ["Store", "KafkaProtocol", "LMDB"], swiftSettings: common),
         .testTarget(

@@ -17,7 +17,7 @@ extension ClassicGroup {
             if code == .groupMaxSizeReached { refused.memberID = "" }
             answer(caller.token, Self.refusal(of: refused, code))
         }
-        return concluded(at: moment)
+        return concluded()
     }
 
     /// Nil where the request was answered, or is kept until the others have come.
@@ -25,7 +25,9 @@ extension ClassicGroup {
         _ request: JoinGroupRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment
     ) -> ErrorCode? {
         if let instance = request.groupInstanceID, !(1...Self.groupInstanceIDBytesMax).contains(instance.utf8.count) { return .invalidRequest }
-        guard request.protocols.reduce(0, { $0 + $1.name.utf8.count + $1.metadata.count }) <= Self.metadataBytesMax else { return .invalidRequest }
+        guard request.protocols.reduce(request.protocolType.utf8.count, { $0 + $1.name.utf8.count + $1.metadata.count }) <= Self.metadataBytesMax else {
+            return .invalidRequest
+        }
         guard hasRoom(for: request, environment.options) else {
             remove(request.memberID, answering: .groupMaxSizeReached)
             completeJoinIfAllCame(environment.options, at: moment)
@@ -104,7 +106,7 @@ extension ClassicGroup {
             // A leader may know of changes that no metadata shows, such as new partitions.
             if member.id != leaderID, member.matches(request.protocols) { return answerAgain(member, caller, at: moment) }
         }
-        park(request, as: member.id, caller, at: moment)
+        park(request, as: member.id, caller, options, at: moment)
         rebalance(options, at: moment)
         return nil
     }
@@ -116,7 +118,7 @@ extension ClassicGroup {
     }
 
     /// The member's request waits until the others have come.
-    private mutating func park(_ request: JoinGroupRequest, as memberID: String, _ caller: Caller, at moment: Moment) {
+    private mutating func park(_ request: JoinGroupRequest, as memberID: String, _ caller: Caller, _ options: GroupOptions, at moment: Moment) {
         // One that waited before is not waited for any more, but its connection may need an answer to go on.
         if let token = members[memberID]?.joining, token != caller.token {
             answer(token, .join(JoinGroupResponse { ($0.errorCode, $0.memberID) = (.rebalanceInProgress, memberID) }))
@@ -129,7 +131,9 @@ extension ClassicGroup {
             member.clientHost = caller.clientHost
             member.joining = caller.token
         }
-        touch(memberID, at: moment)
+        // A new one that asks again is still one that nobody could see die.
+        let timeoutMs = members[memberID]?.isNew == true ? options.newMemberJoinTimeoutMs : request.sessionTimeoutMs
+        keepAlive(memberID, forMs: Int64(timeoutMs), at: moment)
     }
 
     /// A static member that lost its id, by a restart say (KIP-345). In a settled group nobody else needs to know.
@@ -137,9 +141,10 @@ extension ClassicGroup {
         _ oldID: String, as newID: String, _ request: JoinGroupRequest, _ caller: Caller, _ options: GroupOptions, at moment: Moment
     ) {
         let formerLeaderID = leaderID
+        let formerMetadata = members[oldID]?.metadata(protocolName)
         replaceStatic(oldID, by: newID)
-        park(request, as: newID, caller, at: moment)
-        guard state == .stable, selectedProtocol() == protocolName else { return rebalance(options, at: moment) }
+        park(request, as: newID, caller, options, at: moment)
+        guard state == .stable, selectedProtocol() == protocolName, readsTheSame(newID, formerMetadata) else { return rebalance(options, at: moment) }
         update(newID) { $0.joining = nil }
         written.changed.insert(newID)
         guard let member = members[newID] else { return }
@@ -153,6 +158,13 @@ extension ClassicGroup {
             response.members = []
         }
         answer(caller.token, .join(response))
+    }
+
+    /// A consumer that wants other topics than before its restart needs a rebalance to get them, which Kafka leaves to
+    /// the next one. The rest of the metadata, such as what it holds, is different after every restart.
+    private func readsTheSame(_ memberID: String, _ formerMetadata: [UInt8]?) -> Bool {
+        guard protocolType == ConsumerProtocol.type, let formerMetadata, let metadata = members[memberID]?.metadata(protocolName) else { return true }
+        return Self.topics(inSubscription: metadata) == Self.topics(inSubscription: formerMetadata)
     }
 
     /// The member's view of the current generation.

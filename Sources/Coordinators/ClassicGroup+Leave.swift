@@ -15,7 +15,7 @@ extension ClassicGroup {
             if state == .stable || state == .completingRebalance { rebalance(options, at: moment) } else { completeJoinIfAllCame(options, at: moment) }
         }
         answer(caller.token, .leave(.to(results, caller.version)))
-        return concluded(at: moment)
+        return concluded()
     }
 
     private mutating func letGo(_ leaver: LeaveGroupRequest.Member) -> ErrorCode {

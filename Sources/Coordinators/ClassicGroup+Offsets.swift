@@ -41,7 +41,7 @@ extension ClassicGroup {
 
     /// What the members of a group of consumers read; nil where they are something else, or their metadata is.
     var subscribedTopics: Set<String>? {
-        guard protocolType == "consumer", let protocolName else { return nil }
+        guard protocolType == ConsumerProtocol.type, let protocolName else { return nil }
         var topics: Set<String> = []
         for member in members.values {
             guard let subscription = Self.topics(inSubscription: member.metadata(protocolName)) else { return nil }
@@ -50,16 +50,15 @@ extension ClassicGroup {
         return topics
     }
 
-    /// The topics at the start of a consumer's metadata, which all versions of it have
-    /// (ConsumerProtocolSubscription.json in Kafka). Nil where it is none.
-    private static func topics(inSubscription metadata: [UInt8]) -> [String]? {
-        // The reader stays within the span.
-        var reader = unsafe Reader(metadata.span.bytes, version: 0, flexible: false)
-        var version: Int16 = 0
+    /// What a consumer's metadata begins with in every version, whatever else is in it.
+    private struct Subscription: Fields {
         var topics: [String] = []
-        reader.int16(&version)
-        reader.array(&topics)
-        do { try reader.finish() } catch { return nil }
-        return version < 0 ? nil : topics
+
+        mutating func fields(_ wire: inout some Wire) { wire.array(&topics) }
+    }
+
+    /// Nil where the metadata is none of a consumer's.
+    static func topics(inSubscription metadata: [UInt8]) -> Set<String>? {
+        ConsumerProtocol.decode(Subscription.self, metadata).map { Set($0.topics) }
     }
 }

@@ -15,7 +15,7 @@ extension ClassicGroup {
             let delayMs = Int64(options.initialRebalanceDelayMs)
             initialDelay = InitialDelay(lastMs: delayMs, remainingMs: max(rebalanceTimeoutMs - delayMs, 0))
             joinDeadlineMs = moment.monotonicMs + delayMs
-        } else if hasAllJoined {
+        } else if wasEmpty || hasAllJoined {
             completeJoin(options, at: moment)
         } else {
             joinDeadlineMs = moment.monotonicMs + rebalanceTimeoutMs
@@ -84,8 +84,8 @@ extension ClassicGroup {
         protocolName = nil
         leaderID = nil
         pendingSync = []
-        // Members that came and went before they were let in leave nothing behind.
-        guard written.hasMembers else { return }
+        // It was empty before, and who came and went since was never let in.
+        guard written.header != nil, emptySinceMs == nil else { return }
         generationID = generationID == .max ? 1 : generationID + 1
         emptySinceMs = moment.wallClockMs
     }
@@ -121,7 +121,7 @@ extension ClassicGroup {
         if let deadline = syncDeadlineMs, deadline <= now { expireSync(options, at: moment) }
         if let deadline = joinDeadlineMs, deadline <= now { joinDeadlinePassed(options, at: moment) }
         if let check = sessionCheckMs, check <= now { expireSessions(options, at: moment) }
-        return concluded(at: moment)
+        return concluded()
     }
 
     /// Members that took part in the rebalance and never asked what came of it hold up everybody else.

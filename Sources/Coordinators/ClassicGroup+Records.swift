@@ -59,7 +59,7 @@ extension ClassicGroup {
         /// Members whose record is to be deleted.
         fileprivate var gone: Set<String> = []
 
-        var hasMembers: Bool { !members.isEmpty || !gone.isEmpty }
+        fileprivate var hasMembers: Bool { !members.isEmpty || !gone.isEmpty }
 
         mutating func forget(_ memberID: String) {
             if members.remove(memberID) != nil { gone.insert(memberID) }
@@ -71,7 +71,7 @@ extension ClassicGroup {
     private static func memberKey(_ memberID: String) -> [UInt8] { memberPrefix + memberID.utf8 }
 
     /// The end of every event: its answers, and the records that have to be durable before they leave.
-    mutating func concluded(at moment: Moment) -> GroupEffects {
+    mutating func concluded() -> GroupEffects {
         var effects = GroupEffects(groupID: id, replies: answers)
         answers = []
         let header = Header {

@@ -7,7 +7,7 @@ extension ClassicGroup {
 
     mutating func sync(_ request: SyncGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
         if let code = take(request, caller, at: moment) { answer(caller.token, .sync(SyncGroupResponse { $0.errorCode = code })) }
-        return concluded(at: moment)
+        return concluded()
     }
 
     /// Nil where the request was answered, or is kept until the leader's comes.
@@ -68,7 +68,7 @@ extension ClassicGroup {
     mutating func heartbeat(_ request: HeartbeatRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
         let code = beat(request, at: moment)
         answer(caller.token, .heartbeat(HeartbeatResponse { $0.errorCode = code }))
-        return concluded(at: moment)
+        return concluded()
     }
 
     private mutating func beat(_ request: HeartbeatRequest, at moment: Moment) -> ErrorCode {

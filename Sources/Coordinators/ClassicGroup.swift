@@ -32,7 +32,7 @@ struct ClassicGroup: Sendable {
     /// What the generation agreed on.
     var protocolName: String?
     var leaderID: String?
-    /// Milliseconds since 1970; nil while there are members, and for a group that never had any.
+    /// Milliseconds since 1970; nil once a generation has members, and for a group that never had any.
     var emptySinceMs: Int64?
     /// Offsets were committed from outside, so that the group exists without any member.
     var holdsCommits = false

@@ -48,9 +48,9 @@ extension ConsumerGroup {
         let keys = Set(tombstones.map(\.key))
         effects.records = effects.records.filter { !keys.contains($0.key) } + tombstones
         // First as it is, so that its generation and members are known after a restart; then the rebalance begins.
-        effects.records += classic.concluded(at: moment).records
+        effects.records += classic.concluded().records
         classic.rebalance(options, at: moment)
-        let rebalancing = classic.concluded(at: moment)
+        let rebalancing = classic.concluded()
         effects.records += rebalancing.records
         effects.replies += rebalancing.replies
         return .classic(classic)

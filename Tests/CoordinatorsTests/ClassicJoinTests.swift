@@ -121,6 +121,14 @@ import Testing
         #expect(group.joinAnswer(first.token)?.members.count == 7)
     }
 
+    @Test func withoutADelayTheFirstOneGoesAhead() {
+        let group = GroupHarness.eager
+        // Somebody asked for an id, and is not waited for.
+        _ = group.join()
+        let first = group.joinAnew()
+        #expect(group.joinAnswer(first.token)?.generationID == 1)
+    }
+
     @Test func aGroupThatNobodyStaysInLeavesNoTrace() {
         let group = GroupHarness()
         for _ in 0..<50 {

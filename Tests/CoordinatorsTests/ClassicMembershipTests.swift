@@ -67,6 +67,21 @@ import Testing
         #expect(group.joinAnswer(group.joinAnew().token)?.generationID == 3)
     }
 
+    @Test func aGroupThatEmptiesStepByStepIsEmptySinceTheLastOne() {
+        let group = GroupHarness.eager
+        let ids = group.settle(1)
+        // One asks for an id, another waits to be let in, and in the end nobody stays.
+        _ = group.join { $0.sessionTimeoutMs = 20_000 }
+        let new = group.joinAnew()
+        _ = group.leave([(ids[0], nil)])
+        #expect(group.state == "PreparingRebalance")
+        _ = group.leave([(new.memberID, nil)])
+        group.pass(20_000)
+        #expect(group.state == "Empty")
+        #expect(group.coordinator.offsetsExpiry(of: "g") == .sinceEmpty(wallClockMs: group.moment.wallClockMs))
+        #expect(group.records(of: "g").count == 1)
+    }
+
     @Test func everySignOfLifeCounts() {
         let group = GroupHarness.eager
         let ids = group.settle(1)

@@ -121,6 +121,22 @@ import Testing
         #expect(group.memberIDs == ids)
     }
 
+    @Test func aNewMemberThatAsksAgainHasItsTimeAgain() {
+        let group = GroupHarness.eager
+        let ids = group.settle(1) { $0.rebalanceTimeoutMs = 200_000 }
+        let new = group.joinAnew()
+        group.pass(5_000)
+        let again = group.join { $0.memberID = new.memberID }
+        #expect(group.error(new.token) == .rebalanceInProgress)
+        for _ in 0..<20 {
+            #expect(group.heartbeat(ids[0], 1) == .rebalanceInProgress)
+            group.pass(5_000)
+        }
+        #expect(group.error(again) == nil)
+        _ = group.join { $0.memberID = ids[0] }
+        #expect(group.joinAnswer(again)?.generationID == 2)
+    }
+
     @Test func aKnownMemberThatWaitsDoesNotExpire() {
         let group = GroupHarness.eager
         let ids = group.settle(2) { $0.rebalanceTimeoutMs = 100_000 }

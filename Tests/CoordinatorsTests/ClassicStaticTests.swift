@@ -95,6 +95,25 @@ import Testing
         #expect(group.joinAnswer(changed)?.generationID == 2)
     }
 
+    /// A consumer's metadata of version 1: topics, no user data, what it holds.
+    private func subscription(_ topic: String, holding partitions: [UInt8]) -> [UInt8] {
+        let name: [UInt8] = [0, UInt8(topic.utf8.count)] + Array(topic.utf8)
+        let held: [UInt8] = [0, 0, 0, 1] + name + [0, 0, 0, UInt8(partitions.count)] + partitions.flatMap { [0, 0, 0, $0] }
+        return [0, 1, 0, 0, 0, 1] + name + [0xff, 0xff, 0xff, 0xff] + held
+    }
+
+    @Test func onlyOtherTopicsAreNewsAfterARestart() throws {
+        let group = GroupHarness()
+        let tokens = ["i0", "i1"].map { id in group.join { ($0.instance, $0.protocols) = (id, [("range", subscription("a", holding: [1, 2]))]) } }
+        group.pass(10_000)
+        let ids = try tokens.map { try #require(group.joinAnswer($0)).memberID }
+        group.syncAll(ids, 1)
+        let same = group.join { ($0.instance, $0.protocols) = ("i1", [("range", subscription("a", holding: []))]) }
+        #expect(group.joinAnswer(same)?.generationID == 1 && group.state == "Stable")
+        let other = group.join { ($0.instance, $0.protocols) = ("i1", [("range", subscription("b", holding: []))]) }
+        #expect(group.error(other) == nil && group.state == "PreparingRebalance")
+    }
+
     @Test func comingBackBeforeTheLeaderDividedIsARebalance() throws {
         let group = GroupHarness()
         let tokens = ["i0", "i1"].map { id in group.join { $0.instance = id } }

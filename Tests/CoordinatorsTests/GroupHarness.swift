@@ -197,9 +197,12 @@ final class GroupHarness {
     // MARK: - Whole steps
 
     /// A stable group of `count` dynamic members in its first generation; the leader is the first. Each one's
-    /// assignment is its own number. The options must have no initial delay for it to be generation 1.
+    /// assignment is its own number.
     func settle(_ count: Int, _ set: (inout Joiner) -> Void = { _ in }) -> [String] {
         let ids = (0..<count).compactMap { _ in joinAnswer(join(set))?.memberID }
+        let delayMs = coordinator.environment.options.initialRebalanceDelayMs
+        coordinator.environment.options.initialRebalanceDelayMs = 1
+        defer { coordinator.environment.options.initialRebalanceDelayMs = delayMs }
         var tokens: [RequestToken] = []
         for id in ids {
             let token = join {
@@ -208,7 +211,7 @@ final class GroupHarness {
             }
             tokens.append(token)
         }
-        pass(Int64(options.initialRebalanceDelayMs))
+        pass(2)
         let generationID = joinAnswer(tokens[0])?.generationID ?? -1
         syncAll(ids, generationID)
         return ids
