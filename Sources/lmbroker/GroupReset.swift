@@ -49,7 +49,7 @@ struct GroupReset: AsyncParsableCommand {
     @Option(help: ArgumentHelp("To the first record of so long ago: 30s, 15m, 2h, 7d, or ISO 8601 (PT1H30M).", valueName: "duration"))
     var byDuration: String?
 
-    @Option(help: ArgumentHelp("So many records on, or back when negative.", valueName: "n"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("So many records on, or back when negative.", valueName: "n"))
     var shiftBy: Int64?
 
     @Option(help: ArgumentHelp("To the offsets in this file: topic,partition,offset on each line.", valueName: "file"))
