@@ -73,7 +73,8 @@ public struct TransactionCoordinator: Sendable {
     }
 
     /// Forgets an id because a write of it failed: to be loaded again from what is durable, if there is anything, before
-    /// the next request. Steps of the id that are still on their way must fail too, since they build on the lost one.
+    /// the next request. Steps of the id that are on their way already are refused by `TransactionStep.follows`; that is no
+    /// reason to unload it again.
     public mutating func unload(_ transactionalID: String) {
         deadlines.forget(transactionalID)
         _ = take(transactionalID)

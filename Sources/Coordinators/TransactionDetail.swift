@@ -10,7 +10,7 @@ public enum TransactionStateError: Error, Equatable {
 struct TransactionDetail: Fields, Equatable {
     static let format: UInt8 = 1
 
-    /// Grows with each step of the id.
+    /// 1 with the id's first step, and one more with each. The first field, so that the gate need not read the rest.
     var revision: Int64 = 0
     var phase: Int8 = 0
     var timeoutMs: Int32 = 0
@@ -65,6 +65,12 @@ struct TransactionDetail: Fields, Equatable {
         var reader = unsafe Reader(bytes.span.bytes, at: 1, version: Int16(Self.format), flexible: true)
         fields(&reader)
         do { try reader.finish() } catch { throw Unreadable() }
+    }
+
+    /// Without reading the rest; nil where there is none.
+    static func revision(of bytes: [UInt8]) -> Int64? {
+        guard bytes.first == format, bytes.count >= 9 else { return nil }
+        return bytes[1..<9].reduce(0) { $0 << 8 | Int64($1) }
     }
 
     func encoded() -> [UInt8] {

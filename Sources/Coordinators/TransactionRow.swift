@@ -82,6 +82,14 @@ public struct TransactionStep: Sendable, Equatable {
         self.row = row
         self.markers = markers
     }
+
+    /// True when `row`, which is what the coordinator's own store has, is what this step was decided on. False when a step
+    /// in between was lost with a failed write: then this one must not be applied either, since it says nothing of what the
+    /// lost one did. To be asked where the store's order is made.
+    public func follows(_ row: TransactionRow?) -> Bool {
+        guard let next = self.row else { return row?.isOpen != true }
+        return TransactionDetail.revision(of: next.detail) == (row.map { TransactionDetail.revision(of: $0.detail) ?? -2 } ?? 0) + 1
+    }
 }
 
 /// A step for a store other than the coordinator's. It may be sent any number of times and arrive in any order.
@@ -100,7 +108,7 @@ public struct TransactionDelivery: Sendable, Equatable {
     /// True when the store that received this has to apply it; false when its row says that it, or a later step, was
     /// applied before: then it is only acknowledged. To be asked where the store's order is made.
     public func applies(over row: TransactionRow?) -> Bool {
-        guard let row, let revision = try? TransactionDetail(row.detail).revision else { return true }
+        guard let row, let revision = TransactionDetail.revision(of: row.detail) else { return true }
         // An id that expired and came back counts its revisions anew, with a greater producer id.
         let producerID = step.row?.producerID ?? row.producerID
         return producerID == row.producerID ? self.revision > revision : producerID > row.producerID
@@ -110,7 +118,8 @@ public struct TransactionDelivery: Sendable, Equatable {
 /// What follows from an event: what has to be on disk, and what other stores have to be told.
 public struct TransactionEffects: Sendable, Equatable {
     /// Steps of the coordinator's own store, one atomic step together, in the order in which effects are returned.
-    /// The answer that came with them leaves when they, and all steps returned before them, are durable.
+    /// The answer that came with them leaves when they, and all steps returned before them, are durable. If any of those
+    /// failed, the answer is COORDINATOR_NOT_AVAILABLE instead, also where it came without steps: it may rest on them.
     public var steps: [TransactionStep]
     /// To be sent when `steps`, and all steps returned before them, are durable.
     public var deliveries: [TransactionDelivery]

@@ -38,6 +38,18 @@ import Testing
         #expect(harness.advance(1).count == 1)
     }
 
+    @Test func whatIsAddedLaterDoesNotExtendTheTimeout() {
+        var harness = TransactionHarness()
+        harness.begin(timeoutMs: 10_000)
+        harness.produce()
+        harness.advance(9_000)
+        harness.produce("t", [2])
+        harness.commitOffsets("g")
+        harness.advance(1_000)
+        #expect(harness.markers.map(\.partitions) == [[1, 2]])
+        #expect(harness.state() == "CompleteAbort")
+    }
+
     @Test func theLastEpochFencesWithoutANewProducerID() throws {
         var harness = TransactionHarness()
         harness.begin()
@@ -158,5 +170,31 @@ import Testing
         #expect(harness.state() == "Ongoing")
         #expect(harness.end().producerEpoch == 1)
         #expect(harness.coordinator.addedCount == 0)
+    }
+
+    @Test func aStepIsNotAppliedOverOneThatWasLost() throws {
+        var harness = TransactionHarness()
+        harness.begin()
+        let created = try #require(harness.effects.steps.first)
+        harness.produce()
+        let added = try #require(harness.effects.steps.first)
+        harness.end()
+        let ended = try #require(harness.effects.steps.first)
+        harness.produce(epoch: 1)
+        let next = try #require(harness.effects.steps.first)
+        #expect(created.follows(nil))
+        #expect(!created.follows(created.row))
+        #expect(added.follows(created.row))
+        #expect(!added.follows(nil))
+        #expect(ended.follows(added.row))
+        // The markers of the first transaction were lost: the second must not take its place.
+        #expect(!next.follows(added.row))
+        #expect(next.follows(ended.row))
+        harness.advance(60_000)
+        harness.advance(harness.coordinator.options.idExpirationMs)
+        let deleted = try #require(harness.effects.steps.first)
+        #expect(deleted.row == nil)
+        #expect(deleted.follows(ended.row))
+        #expect(!deleted.follows(next.row))
     }
 }
