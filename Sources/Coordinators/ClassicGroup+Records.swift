@@ -102,11 +102,12 @@ extension ClassicGroup {
 
     /// An empty group that prepares its first generation is as empty as before to whoever reads the records, so those
     /// who come and go without being let in leave no trace on the disk.
+    /// What goes on where a group of the other protocol ended says so, or its generations would begin again.
     private var isWorthWriting: Bool {
         switch state {
         case .completingRebalance, .stable: true
-        case .preparingRebalance: written.hasMembers
-        case .empty: written.header != nil
+        case .preparingRebalance: written.hasMembers || generationID > 0 && written.header == nil
+        case .empty: written.header != nil || generationID > 0
         }
     }
 

@@ -51,11 +51,9 @@ extension GroupCoordinator {
         var classic = ClassicGroup(id: request.groupID, at: moment)
         classic.generationID = empty.header.epoch
         classic.emptySinceMs = empty.emptySinceMs
-        // It was there before, with or without offsets, and does not go because nobody comes.
-        classic.holdsCommits = true
         var effects = classic.join(request, caller, &environment, at: moment)
         let isRefused = effects.replies.contains { ![ErrorCode.none, .memberIDRequired].contains($0.response.errorCode) }
-        guard !isRefused else { return effects }
+        guard !isRefused else { return GroupEffects(groupID: request.groupID, replies: effects.replies) }
         effects.records = empty.tombstones() + effects.records
         keep(.classic(classic), as: request.groupID)
         return effects

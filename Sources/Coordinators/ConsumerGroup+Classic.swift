@@ -38,6 +38,8 @@ extension ConsumerGroup {
         }
         let memberID = request.memberID.isEmpty ? environment.memberID(caller.clientID) : request.memberID
         let former = try formerSelf(request, memberID)
+        // A newcomer has nothing. Who says that it has something is one that was fenced, and has to learn it.
+        if former == nil, !subscription.ownedPartitions.isEmpty { throw Refusal(.unknownMemberID, "the member is not in the group any more") }
         if former == nil, members.count >= Int(environment.options.consumerSizeMax) { throw Refusal(.groupMaxSizeReached, "the group is full") }
 
         // From here on nothing is refused.

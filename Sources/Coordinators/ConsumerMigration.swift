@@ -4,8 +4,8 @@ internal import KafkaProtocol
 /// Numbers go on where the other protocol's ended, so that no generation is an epoch of another membership.
 extension ConsumerGroup {
     /// What becomes of a group of the classic protocol when somebody joins it with the new one. Its members are taken to
-    /// have what their leader gave them; in a rebalance, those who have rejoined to have what they said. They are told
-    /// to rejoin with the next heartbeat. Nil where the group cannot move: the policy, another kind of protocol, too many
+    /// have what their leader gave them, unless they have rejoined since, and what they said when they joined: a
+    /// cooperative member may still be giving that up. They are told to rejoin with the next heartbeat. Nil where the group cannot move: the policy, another kind of protocol, too many
     /// members, a subscription that cannot be read.
     init?(upgrading classic: ClassicGroup, _ environment: GroupEnvironment, at moment: Moment) {
         let options = environment.options
@@ -19,7 +19,7 @@ extension ConsumerGroup {
             let metadata = member.protocols.first { $0.name == classic.protocolName } ?? member.protocols.first
             guard let metadata, let subscription = ConsumerProtocol.decode(ConsumerProtocol.Subscription.self, metadata.metadata) else { return nil }
             let hasRejoined = classic.state == .completingRebalance || member.joining != nil
-            let named = hasRejoined ? subscription.ownedPartitions : Self.assigned(member)
+            let named = subscription.ownedPartitions + (hasRejoined ? [] : Self.assigned(member))
             var upgraded = ConsumerMember(id: member.id, profile: ConsumerMember.Profile(member, subscription))
             // A leader may have given a partition to two.
             upgraded.holding = ConsumerMember.Holding(
