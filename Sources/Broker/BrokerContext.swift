@@ -25,6 +25,7 @@ final class BrokerContext: Sendable {
     let fetchSessions: FetchSessions
     let alterations = AlterationOrder()
     let groups: GroupService
+    let transactions: TransactionService
 
     /// Bytes of records in one answer: `fetch.max.bytes`, or less.
     let fetchBytesMax: Int
@@ -53,6 +54,7 @@ final class BrokerContext: Sendable {
         connectionLimits = ConnectionLimits(current)
         fetchBytesMax = min(current.fetchBytesMax, Self.fetchBytesCeiling)
         fetchSessions = FetchSessions(slotCount: current.fetchSessionsMax)
+        transactions = TransactionService(store: store, options: current.transactions, lane: lanes[0], logger: logger)
         groups = GroupService(store: store, options: current.groups, lane: lanes[0], logger: logger)
     }
 

@@ -61,6 +61,7 @@ public final class BrokerServer: Sendable {
         for lane in context.lanes { store.register(lane) }
         // Before the first client: what clients have set before wins over the file.
         _ = await store.perform(context.applyStoredConfiguration())
+        try context.transactions.load()
         try context.groups.load()
         var channels: [any Channel] = []
         do {
@@ -91,6 +92,7 @@ public final class BrokerServer: Sendable {
         for channel in channels { try? await channel.close() }
         for service in services { service.cancel() }
         context.groups.stop()
+        context.transactions.stop()
         for sweep in sweeps { sweep.cancel() }
         for lane in context.lanes { lane.loop.execute { lane.drain() } }
         let deadline = ContinuousClock.now + patience

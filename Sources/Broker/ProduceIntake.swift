@@ -59,7 +59,6 @@ struct ProduceIntake {
         }
         guard let slice = partition.records, slice.length > 0 else { throw ProduceRefusal(RecordError.empty) }
         let header = try validate(slice, settings)
-        if header.isTransactional { throw ProduceRefusal(.invalidTxnState, "the producer has no transaction under way") }
         let target = topic.partitions[Int(partition.index)]
         if let codec = settings.keptCodec, codec != header.codec {
             return try recompress(slice, header, as: codec, settings, target)

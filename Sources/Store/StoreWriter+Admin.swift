@@ -22,12 +22,14 @@ extension StoreWriter {
             draft.brokerConfigs = configs
             return .done
         case .moveLogStart(let id, let offset): return try moveLogStart(id, offset, &draft, &transaction)
-        case .allocateProducerID:
+        case .allocateProducerIDs(let count):
+            let first = counters.nextProducerID
             var fields = ProducerIDAllocated()
-            fields.producerID = counters.nextProducerID
+            // The last of them: the next one comes after it.
+            fields.producerID = first + Int64(max(count, 1)) - 1
             try record(EncodedOperation(.producerIDAllocated, fields, touching: [.counters]), &draft, &transaction)
-            counters.nextProducerID += 1
-            return .producerID(fields.producerID)
+            counters.nextProducerID = fields.producerID + 1
+            return .producerID(first)
         case .describeProducers(let id): return describeProducers(id)
         case .setTopicDefaults(let defaults):
             topicDefaults = defaults

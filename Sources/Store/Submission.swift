@@ -60,7 +60,8 @@ public enum AdminOperation: Sendable {
     case setBrokerConfigs([String: String])
     /// DeleteRecords and retention: `to` is the new log start offset, −1 for the high watermark.
     case moveLogStart(partition: PartitionID, to: Int64)
-    case allocateProducerID
+    /// Reserves so many producer ids, which nobody else will be given. The outcome names the first.
+    case allocateProducerIDs(count: Int)
     case describeProducers(partition: PartitionID)
     /// Lays other defaults under every topic's configs. Not kept: the broker's configuration says them at each start.
     case setTopicDefaults(TopicSettings)
@@ -70,7 +71,7 @@ public enum AdminOperation: Sendable {
     var needsNoRoom: Bool {
         switch self {
         case .deleteTopic, .moveLogStart, .setTopicConfigs, .setBrokerConfigs, .setTopicDefaults, .describeProducers: true
-        case .createTopic, .createPartitions, .allocateProducerID: false
+        case .createTopic, .createPartitions, .allocateProducerIDs: false
         }
     }
 }

@@ -125,7 +125,7 @@ import Testing
 
     @Test func producerIDsAreNeverGivenTwice() throws {
         func take(_ store: Store) throws -> Int64 {
-            guard case .producerID(let id) = try store.administer(.allocateProducerID) else { throw TestFailure("no producer id") }
+            guard case .producerID(let id) = try store.administer(.allocateProducerIDs(count: 1)) else { throw TestFailure("no producer id") }
             return id
         }
         var seen: Set<Int64> = []

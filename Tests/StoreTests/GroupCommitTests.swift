@@ -113,7 +113,7 @@ final class Outcomes: Sendable {
         let ended = DispatchSemaphore(value: 0)
         if let store = box.value {
             store.submit([
-                .admin(.allocateProducerID, lane: WaitingLane()) { _ in
+                .admin(.allocateProducerIDs(count: 1), lane: WaitingLane()) { _ in
                     may.wait()
                     box.value = nil
                     ended.signal()

@@ -25,6 +25,7 @@ public struct BrokerConfiguration: Sendable {
     public let retentionCheckIntervalMs: Int64
 
     public let groups: GroupOptions
+    public let transactions: TransactionOptions
     public let offsetsRetentionMs: Int64
     public let offsetsCheckIntervalMs: Int64
     public let offsetMetadataBytesMax: Int
@@ -73,6 +74,7 @@ public struct BrokerConfiguration: Sendable {
         retentionCheckIntervalMs = try values.integer("log.retention.check.interval.ms")
 
         groups = try values.groups()
+        transactions = try values.transactions()
         offsetsRetentionMs = try values.integer("offsets.retention.minutes") * 60_000
         offsetsCheckIntervalMs = try values.integer("offsets.retention.check.interval.ms")
         offsetMetadataBytesMax = try values.integer("offset.metadata.max.bytes")
@@ -205,6 +207,13 @@ private struct ConfigurationValues {
             throw ConfigurationError(
                 message: "\(layers.origin(of: "group.consumer.assignors")): group.consumer.assignors is empty; name uniform, range or both.")
         }
+        return options
+    }
+
+    func transactions() throws(ConfigurationError) -> TransactionOptions {
+        var options = TransactionOptions()
+        options.timeoutMsMax = try integer("transaction.max.timeout.ms")
+        options.idExpirationMs = try integer("transactional.id.expiration.ms")
         return options
     }
 

@@ -1,6 +1,6 @@
 /// Every configuration key this broker acts on. Names are Kafka's where Kafka has one; the broker's own begin with `lmbroker.`.
 public enum BrokerKeys {
-    public static let all: [ConfigurationKey] = identity + topics + records + groups + requests + store + logging
+    public static let all: [ConfigurationKey] = identity + topics + records + groups + transactions + requests + store + logging
 
     /// By name and by alias.
     static let named: [String: ConfigurationKey] = {
@@ -170,8 +170,17 @@ public enum BrokerKeys {
             "offsets.retention.check.interval.ms", .groups, .long(from: 1), default: "600000",
             about: "How many milliseconds pass between two looks for offsets past their retention."),
         ConfigurationKey(
-            "offset.metadata.max.bytes", .groups, .int(from: 0), default: "4096",
+            "offset.metadata.max.bytes", .groups, .int(0...131_072), default: "4096",
             about: "The most bytes of metadata that a consumer may commit with an offset."),
+    ]
+
+    private static let transactions: [ConfigurationKey] = [
+        ConfigurationKey(
+            "transaction.max.timeout.ms", .transactions, .int(from: 1), default: "900000",
+            about: "The longest transaction timeout that a producer may ask for, in milliseconds; a transaction that outlives its own is aborted."),
+        ConfigurationKey(
+            "transactional.id.expiration.ms", .transactions, .int(from: 1), default: "604800000",
+            about: "How many milliseconds a transactional id without an open transaction is remembered."),
     ]
 
     private static let requests: [ConfigurationKey] = [

@@ -15,6 +15,7 @@ public struct ConfigurationKey: Sendable {
         case topics = "Topics"
         case records = "Records and retention: defaults for topics that set no value of their own"
         case groups = "Consumer groups and committed offsets"
+        case transactions = "Transactions"
         case requests = "Requests, connections and memory"
         case store = "The store"
         case logging = "Logging"

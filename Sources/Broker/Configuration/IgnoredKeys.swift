@@ -39,7 +39,12 @@ enum IgnoredKeys {
             reason: "Groups and committed offsets are kept in the store like everything else, without a topic of their own.",
             names: ["group.coordinator.new.enable"],
             prefixes: ["offsets.", "group.coordinator.", "group.version"]),
-        Family(reason: "Transactions are not built yet.", prefixes: ["transaction.", "producer.id."]),
+        Family(
+            reason: "Transactions are kept in the store like everything else, and expire by deadlines, not by looks at all of them.",
+            prefixes: ["transaction.state.log.", "transaction.abort.", "transaction.remove.", "producer.id.expiration.check."]),
+        Family(
+            reason: "A batch is never taken that is not of an open transaction.", names: ["transaction.partition.verification.enable"],
+            prefixes: ["transaction.two.phase."]),
         Family(reason: "There are no share groups and no stream groups.", prefixes: ["share.", "group.share.", "group.streams."]),
         Family(
             reason: "Only PLAINTEXT listeners without authorisation are offered.",

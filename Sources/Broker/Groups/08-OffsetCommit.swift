@@ -10,48 +10,34 @@ struct OffsetCommitHandler: Handler {
         let committer = GroupService.Committer(
             groupID: request.groupID, memberID: request.memberID, groupInstanceID: request.groupInstanceID,
             generationIDOrMemberEpoch: request.generationIDOrMemberEpoch, version: call.header.version)
-        call.broker.groups.commit(commit.offsets, by: committer, call.lane) { reply.send(commit.response($0)) }
+        call.broker.groups.commit(commit.offsets.values, by: committer, call.lane) { reply.send(commit.response($0)) }
     }
 }
 
 /// The offsets of a request that can be committed, and what is wrong with the others.
 private struct OffsetsToCommit: Sendable {
     private let refused: OffsetCommitResponse
-    private(set) var offsets: [(key: OffsetKey, value: CommittedOffset?)] = []
+    let offsets: ResolvedOffsets
 
     init(_ request: OffsetCommitRequest, _ call: Call) {
-        let metadataBytesMax = call.broker.configuration.current.offsetMetadataBytesMax
-        let now = WallClock.nowMs
-        let expireTimeMs = request.retentionTimeMs >= 0 ? now.addingReportingOverflow(request.retentionTimeMs).partialValue : -1
+        var offsets = ResolvedOffsets(call, retentionTimeMs: request.retentionTimeMs)
         var response = OffsetCommitResponse()
-        for asked in request.topics {
+        response.topics = request.topics.map { asked in
             let topic = call.broker.store.topic(named: asked.name)
             var answer = OffsetCommitResponse.Topic()
             answer.name = asked.name
-            for partition in asked.partitions {
+            answer.partitions = asked.partitions.map { partition in
                 var one = OffsetCommitResponse.Partition()
                 one.partitionIndex = partition.partitionIndex
-                let metadata = partition.committedMetadata ?? ""
-                if let topic, topic.partitions.indices.contains(Int(partition.partitionIndex)) {
-                    if metadata.utf8.count > metadataBytesMax {
-                        one.errorCode = .offsetMetadataTooLarge
-                    } else {
-                        offsets.append(
-                            (
-                                OffsetKey(topicID: topic.id, partition: partition.partitionIndex),
-                                CommittedOffset(
-                                    offset: partition.committedOffset, leaderEpoch: partition.committedLeaderEpoch, metadata: metadata,
-                                    commitTimeMs: now, expireTimeMs: expireTimeMs)
-                            ))
-                    }
-                } else {
-                    one.errorCode = .unknownTopicOrPartition
-                }
-                answer.partitions.append(one)
+                one.errorCode = offsets.add(
+                    topic, partition.partitionIndex, offset: partition.committedOffset, leaderEpoch: partition.committedLeaderEpoch,
+                    metadata: partition.committedMetadata)
+                return one
             }
-            response.topics.append(answer)
+            return answer
         }
         refused = response
+        self.offsets = offsets
     }
 
     /// The answer, where `code` became of the offsets that could be committed.

@@ -2,12 +2,13 @@ internal import KafkaProtocol
 internal import Store
 
 /// OffsetFetch, versions 1–9: what groups have committed, as it is on disk. −1 without an error where nothing is
-/// committed, for groups and topics that do not exist too. Several groups at once from version 8 on (KIP-709).
+/// committed, for groups and topics that do not exist too. Several groups at once from version 8 on (KIP-709). Who wants
+/// stable offsets is told UNSTABLE_OFFSET_COMMIT where a transaction is about to replace one (KIP-447).
 struct OffsetFetchHandler: Handler {
     func handle(_ request: OffsetFetchRequest, _ call: Call, _ reply: Reply) {
         var response = OffsetFetchResponse()
         if call.header.version >= 8 {
-            response.groups = request.groups.map { Self.answer($0, call) }
+            response.groups = request.groups.map { Self.answer($0, requireStable: request.requireStable, call) }
         } else {
             var asked = OffsetFetchRequest.Group()
             asked.groupID = request.groupID
@@ -17,14 +18,14 @@ struct OffsetFetchHandler: Handler {
                 one.partitionIndexes = topic.partitionIndexes
                 return one
             }
-            let answer = Self.answer(asked, call)
+            let answer = Self.answer(asked, requireStable: request.requireStable, call)
             response.errorCode = answer.errorCode
             response.topics = answer.topics.map { $0.beforeEight }
         }
         reply.send(response)
     }
 
-    private static func answer(_ asked: OffsetFetchRequest.Group, _ call: Call) -> OffsetFetchResponse.Group {
+    private static func answer(_ asked: OffsetFetchRequest.Group, requireStable: Bool, _ call: Call) -> OffsetFetchResponse.Group {
         var answer = OffsetFetchResponse.Group()
         answer.groupID = asked.groupID
         answer.errorCode = call.broker.groups.admitFetch(
@@ -35,7 +36,19 @@ struct OffsetFetchHandler: Handler {
         } else if answer.errorCode == .none {
             answer.topics = allTopics(of: asked.groupID, call.broker.store)
         }
+        if requireStable { markUnstable(&answer, call.broker.store) }
         return answer
+    }
+
+    /// An offset that an open transaction is about to replace is not to be gone by (KIP-447).
+    private static func markUnstable(_ answer: inout OffsetFetchResponse.Group, _ store: Store) {
+        for topic in answer.topics.indices {
+            guard let id = store.topic(named: answer.topics[topic].name)?.id else { continue }
+            for (place, partition) in answer.topics[topic].partitions.enumerated()
+            where store.hasPendingOffset(answer.groupID, OffsetKey(topicID: id, partition: partition.partitionIndex)) {
+                answer.topics[topic].partitions[place] = Self.partition(partition.partitionIndex, nil, .unstableOffsetCommit)
+            }
+        }
     }
 
     private static func topic(

@@ -126,7 +126,7 @@ final class GroupService: Sendable {
 
     /// Commits offsets, if the member may. `finish` is called when they are on disk, or with why they are not.
     func commit(
-        _ offsets: [(key: OffsetKey, value: CommittedOffset?)], by committer: Committer, _ lane: LoopLane,
+        _ offsets: [(key: OffsetKey, value: CommittedOffset)], by committer: Committer, _ lane: LoopLane,
         finish: @escaping @Sendable (ErrorCode) -> Void
     ) {
         let refusal = state.withLock { state -> ErrorCode in
@@ -135,7 +135,8 @@ final class GroupService: Sendable {
                 groupID: committer.groupID, memberID: committer.memberID, groupInstanceID: committer.groupInstanceID,
                 generationIDOrMemberEpoch: committer.generationIDOrMemberEpoch, version: committer.version, isTransactional: false, at: .now)
             if code == .none {
-                write(GroupChange(groupID: committer.groupID, records: [], offsets: offsets), lane, &state) { error in
+                let change = GroupChange(groupID: committer.groupID, offsets: offsets.map { ($0.key, $0.value) })
+                write(change, lane, &state) { error in
                     finish(error == nil ? .none : .coordinatorNotAvailable)
                 }
             }
@@ -143,6 +144,33 @@ final class GroupService: Sendable {
         }
         if refusal != .none { finish(refusal) }
         arm()
+    }
+
+    /// Hands offsets to the producer's transaction, if the member and the producer may. A write of its own, whose refusal
+    /// by the store is nobody else's.
+    func commit(
+        _ offsets: [(key: OffsetKey, value: CommittedOffset)], with request: TxnOffsetCommitRequest, _ call: Call,
+        finish: @escaping @Sendable (ErrorCode) -> Void
+    ) {
+        let refusal = state.withLock { state -> ErrorCode in
+            guard !state.isStopped else { return .notCoordinator }
+            let code = state.coordinator.admitCommit(
+                groupID: request.groupID, memberID: request.memberID, groupInstanceID: request.groupInstanceID,
+                generationIDOrMemberEpoch: request.generationID, version: call.header.version, isTransactional: true, at: .now)
+            guard code == .none else { return code }
+            let admission = call.broker.transactions.admitOffsets(request, version: call.header.version, call.lane)
+            guard admission == .none else { return admission }
+            let pending = PendingOffsetChange(producerID: request.producerID, producerEpoch: request.producerEpoch, offsets: offsets)
+            let change = GroupChange(groupID: request.groupID, pendingOffsets: pending)
+            store.submit([.groups([change], lane: call.lane) { finish($0.map(Self.code) ?? .none) }])
+            return .none
+        }
+        if refusal != .none { finish(refusal) }
+        arm()
+    }
+
+    private static func code(_ error: StoreError) -> ErrorCode {
+        if case .refused(let code, _) = error { code } else { .coordinatorNotAvailable }
     }
 
     /// Whether the member may read the group's offsets (KIP-848: with the epoch it has).
@@ -199,7 +227,7 @@ final class GroupService: Sendable {
         let keys = Set(store.committedOffsets(of: effects.groupID).keys).union(state.writes.offsetKeys(of: effects.groupID))
         let change = GroupChange(
             groupID: effects.groupID, records: effects.records.map { GroupRecord(key: $0.key, value: $0.value) },
-            offsets: keys.map { ($0, nil) })
+            offsets: keys.map { ($0, nil) }, dropsPendingOffsets: true)
         write(change, lane, &state) { error in finish(error == nil ? .none : .coordinatorNotAvailable) }
     }
 

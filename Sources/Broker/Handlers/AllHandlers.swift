@@ -1,5 +1,5 @@
 /// What the broker speaks. A handler is offered to clients by standing here.
-let allHandlers: [any Handler] = dataHandlers + groupHandlers + adminHandlers
+let allHandlers: [any Handler] = dataHandlers + groupHandlers + transactionHandlers + adminHandlers
 
 /// Records and offsets.
 private let dataHandlers: [any Handler] = [
@@ -7,7 +7,6 @@ private let dataHandlers: [any Handler] = [
     DescribeProducersHandler(),
     FetchHandler(),
     FindCoordinatorHandler(),
-    InitProducerIdHandler(),
     ListOffsetsHandler(),
     OffsetForLeaderEpochHandler(),
     ProduceHandler(),
@@ -27,4 +26,16 @@ private let groupHandlers: [any Handler] = [
     OffsetDeleteHandler(),
     OffsetFetchHandler(),
     SyncGroupHandler(),
+]
+
+/// Producer ids and transactions.
+private let transactionHandlers: [any Handler] = [
+    AddOffsetsToTxnHandler(),
+    AddPartitionsToTxnHandler(),
+    DescribeTransactionsHandler(),
+    EndTxnHandler(),
+    InitProducerIdHandler(),
+    ListTransactionsHandler(),
+    TxnOffsetCommitHandler(),
+    WriteTxnMarkersHandler(),
 ]

@@ -4,12 +4,24 @@ internal import KafkaProtocol
 ///
 /// An unknown version is answered in version 0 with UNSUPPORTED_VERSION and the versions of ApiVersions itself.
 struct ApiVersionsHandler: Handler {
+    /// Kafka's feature levels (KIP-584) that this broker behaves as: groups of both protocols (KIP-848), and transactions
+    /// whose end bumps the epoch (KIP-890).
+    private static let features: [(name: String, level: Int16)] = [("group.version", 1), ("transaction.version", 2)]
+
     func handle(_ request: ApiVersionsRequest, _ call: Call, _ reply: Reply) {
         var response = ApiVersionsResponse()
         if call.header.version >= 3, !Self.isValid(request.clientSoftwareName) || !Self.isValid(request.clientSoftwareVersion) {
             response.errorCode = .invalidRequest
         } else {
             response.apiKeys = call.broker.registry.offered.map(Self.range)
+            // Clients that speak less than version 4 do not take a feature that can be off, as by Kafka.
+            response.supportedFeatures =
+                call.header.version < 4
+                ? [] : Self.features.map { feature in ApiVersionsResponse.SupportedFeature { ($0.name, $0.maxVersion) = feature } }
+            response.finalizedFeaturesEpoch = 0
+            response.finalizedFeatures = Self.features.map { feature in
+                ApiVersionsResponse.FinalizedFeature { ($0.name, $0.maxVersionLevel, $0.minVersionLevel) = (feature.name, feature.level, feature.level) }
+            }
         }
         reply.send(response, capacity: 512)
     }

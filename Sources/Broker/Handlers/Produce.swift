@@ -7,8 +7,10 @@ internal import Store
 /// error (KIP-467 from version 8 on). With acks = 0 nothing is answered, and an error closes the connection.
 ///
 /// Deviations from Kafka: acks = 1 and acks = all mean the same, on disk; `timeout` does not matter, since nobody else is
-/// waited for; a partition that a request names twice is appended to twice. Transactional batches are refused with
-/// INVALID_TXN_STATE, for nobody can have begun a transaction.
+/// waited for; a partition that a request names twice is appended to twice.
+///
+/// Transactional batches are let in by the coordinator first, which from version 12 on brings their partitions into the
+/// transaction (KIP-890); they follow behind its step without waiting for it.
 struct ProduceHandler: Handler {
     var advertisedFrom: Int16 { 0 }
 
@@ -29,6 +31,9 @@ struct ProduceHandler: Handler {
                 place += 1
             }
         }
+        if appends.contains(where: \.header.isTransactional) {
+            appends = Self.admit(appends, request.transactionalID, placeCount: place, &refusals, call)
+        }
         let topics = request.topicData
         let finish: @Sendable ([AppendResult]) -> Void = { [refusals] results in
             Self.answer(topics, results, refusals, acks: request.acks, reply)
@@ -36,6 +41,32 @@ struct ProduceHandler: Handler {
         // Even a request with nothing to append is answered in its turn, at once.
         if appends.isEmpty { return finish([]) }
         call.lane.submit(.append(appends, lane: call.lane, finish: finish))
+    }
+
+    /// Leaves the batches that may be appended; the others of the transactional ones are added to `refusals`, by their place.
+    private static func admit(
+        _ appends: [Append], _ transactionalID: String?, placeCount: Int, _ refusals: inout [Int: ProduceRefusal], _ call: Call
+    ) -> [Append] {
+        struct Producer: Hashable {
+            var id: Int64
+            var epoch: Int16
+        }
+        let places = (0..<placeCount).filter { refusals[$0] == nil }
+        let transactional = appends.indices.filter { appends[$0].header.isTransactional }
+        let byProducer = Dictionary(grouping: transactional) { index in
+            Producer(id: appends[index].header.producerID, epoch: appends[index].header.producerEpoch)
+        }
+        var refused: Set<Int> = []
+        for (producer, indexes) in byProducer {
+            let codes = call.broker.transactions.admit(
+                transactionalID: transactionalID, producerID: producer.id, producerEpoch: producer.epoch,
+                partitions: indexes.map { appends[$0].partition.id }, version: call.header.version, call.lane)
+            for (index, code) in zip(indexes, codes) where code != .none {
+                refused.insert(index)
+                refusals[places[index]] = ProduceRefusal(code, "the batch is not part of an open transaction of its producer")
+            }
+        }
+        return appends.indices.filter { !refused.contains($0) }.map { appends[$0] }
     }
 
     /// `results` are those of the partitions that were not refused, in the order of the request.
