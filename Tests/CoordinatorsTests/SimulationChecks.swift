@@ -54,6 +54,11 @@ struct SimulationChecks {
         }
     }
 
+    /// A commit is taken.
+    mutating func admitted(_ generationID: Int32, at now: Int64) {
+        if generationID < self.generationID { fail("\(now): a commit of generation \(generationID) is taken in \(self.generationID)") }
+    }
+
     /// A committed offset becomes durable.
     mutating func committed(_ partition: Int, _ offset: Int64, before: Int64, at now: Int64) {
         if offset < before { fail("\(now): the offset of partition \(partition) goes back from \(before) to \(offset)") }

@@ -26,6 +26,9 @@ final class SimulationMember: CustomStringConvertible {
     /// A cooperative member has given up partitions, which others can only have after another round.
     private var mustRejoin = false
     private var committing: (partition: Int, offset: Int64)?
+    /// A commit of an earlier generation that somebody in the process held back.
+    private var heldBack: SimulationWorld.Request?
+    private var isSendingHeldBack = false
     /// The request that is waited for.
     private var requestNumber = 0
 
@@ -126,6 +129,9 @@ final class SimulationMember: CustomStringConvertible {
     private func join() {
         phase = .joining
         mustRejoin = false
+        if let (partition, offset) = owned.min(by: { $0.key < $1.key }) {
+            heldBack = .commit(memberID: memberID, instance: instance, generationID: generationID, partition: partition, offset: offset)
+        }
         // An eager member gives up everything before it joins.
         if !world.isCooperative { owned = [:] }
         let claim = owned.keys.sorted().map { UInt8($0) }
@@ -148,6 +154,11 @@ final class SimulationMember: CustomStringConvertible {
         guard phase == .stable else { return }
         if mustRejoin { return join() }
         for partition in owned.keys { owned[partition, default: 0] += 1 }
+        if let commit = heldBack, case .commit(_, _, let generation, _, _) = commit, generation < generationID, world.chance(5) {
+            heldBack = nil
+            isSendingHeldBack = true
+            return request(commit)
+        }
         if world.chance(40), let (partition, offset) = owned.min(by: { ($0.value, $0.key) < ($1.value, $1.key) }) {
             committing = (partition, offset)
             request(.commit(memberID: memberID, instance: instance, generationID: generationID, partition: partition, offset: offset))
@@ -164,6 +175,7 @@ final class SimulationMember: CustomStringConvertible {
     func disconnected(_ connection: Int) {
         guard self.connection == connection, isAlive else { return }
         self.connection += 1
+        isSendingHeldBack = false
         world.log("\(self) is cut off in \(phase)")
         retry()
     }
@@ -180,6 +192,10 @@ final class SimulationMember: CustomStringConvertible {
         guard isAlive else { return }
         if pausedUntil > world.now { return then(0) { self.receive(answer) } }
         requestNumber += 1
+        if isSendingHeldBack {
+            isSendingHeldBack = false
+            return then(100) { self.goOn() }
+        }
         switch answer {
         case .commit(let code):
             if code == .none, let committing { world.checks.acknowledged(committing.partition, committing.offset, stored: world.committed, at: world.now) }

@@ -186,6 +186,7 @@ final class SimulationWorld {
             let code = coordinator.admitCommit(
                 groupID: "g", memberID: memberID, groupInstanceID: instance, generationIDOrMemberEpoch: generationID, version: 8,
                 isTransactional: false, at: moment)
+            if code == .none { checks.admitted(generationID, at: now) }
             submit(Submission(commits: code == .none ? [(partition, offset)] : [], answers: [(caller.token, .commit(code))]))
         }
     }
