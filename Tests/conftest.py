@@ -61,11 +61,11 @@ def start_broker(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    """A broker with default settings, shared by one file's tests."""
+def broker(request, tmp_path_factory):
+    """A broker with default settings, or those in the file's BROKER_SETTINGS, shared by one file's tests."""
     directory = tmp_path_factory.mktemp("shared")
     brokers = Brokers(directory)
-    yield brokers()
+    yield brokers(getattr(request.module, "BROKER_SETTINGS", None))
     try:
         brokers.stop()
     finally:
