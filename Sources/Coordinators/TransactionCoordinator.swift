@@ -221,13 +221,15 @@ extension TransactionCoordinator {
             deliveries: deliveries(transactionalID, &producer, at: moment))
     }
 
-    /// Another store has what it was sent, or something later. With the last one a prepared transaction is complete.
-    public mutating func acknowledge(_ transactionalID: String, store: Int32, revision: Int64, at moment: Moment) -> TransactionEffects {
-        guard let known = producers[transactionalID]?.elsewhere[store], revision > known.acknowledged, var producer = take(transactionalID) else {
-            return TransactionEffects()
-        }
+    /// Another store has this, or something later. With the last one a prepared transaction is complete. One that is of an
+    /// earlier life of the id, which expired meanwhile, says nothing.
+    public mutating func acknowledge(_ delivery: TransactionDelivery, at moment: Moment) -> TransactionEffects {
+        let (transactionalID, store) = (delivery.step.transactionalID, delivery.store)
+        guard let known = producers[transactionalID], delivery.step.row?.producerID == known.producerID, let participant = known.elsewhere[store],
+            delivery.revision > participant.acknowledged, var producer = take(transactionalID)
+        else { return TransactionEffects() }
         defer { keep(producer, as: transactionalID) }
-        producer.elsewhere[store]?.acknowledged = revision
+        producer.elsewhere[store]?.acknowledged = delivery.revision
         guard producer.phase.isPrepared, producer.isSettledElsewhere else { return TransactionEffects() }
         producer.revision += 1
         complete(&producer, at: moment)

@@ -95,7 +95,7 @@ public struct TransactionStep: Sendable, Equatable {
 /// A step for a store other than the coordinator's. It may be sent any number of times and arrive in any order.
 public struct TransactionDelivery: Sendable, Equatable {
     public var store: Int32
-    /// To be handed back to `TransactionCoordinator.acknowledge` when the step, or a later one, is durable there.
+    /// Of the step. The delivery goes back to `TransactionCoordinator.acknowledge` when it, or a later one, is durable there.
     public var revision: Int64
     public var step: TransactionStep
 

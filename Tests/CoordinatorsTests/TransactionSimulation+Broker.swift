@@ -38,8 +38,7 @@ extension TransactionSimulation {
         case .response(let client, let number, let response): hear(client, number, response)
         case .forward(let client, let number, let write): forwarded(write, client, number)
         case .delivery(let delivery): delivered(delivery)
-        case .acknowledgement(let transactionalID, let store, let revision):
-            submit(coordinator.acknowledge(transactionalID, store: store, revision: revision, at: now)) {}
+        case .acknowledgement(let delivery): submit(coordinator.acknowledge(delivery, at: now)) {}
         }
     }
 
@@ -123,13 +122,6 @@ extension TransactionSimulation {
     }
 
     private func delivered(_ delivery: TransactionDelivery) {
-        stores[1].queue.append(
-            (
-                .delivery(delivery),
-                { [unowned self] _ in
-                    network.append(
-                        .acknowledgement(transactionalID: delivery.step.transactionalID, store: delivery.store, revision: delivery.revision))
-                }
-            ))
+        stores[1].queue.append((.delivery(delivery), { [unowned self] _ in network.append(.acknowledgement(delivery)) }))
     }
 }

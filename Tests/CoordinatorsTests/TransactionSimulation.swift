@@ -12,7 +12,7 @@ final class TransactionSimulation {
         /// A write that was admitted, on its way to the other store.
         case forward(client: Int, number: Int, SimulatedWrite)
         case delivery(TransactionDelivery)
-        case acknowledgement(transactionalID: String, store: Int32, revision: Int64)
+        case acknowledgement(TransactionDelivery)
     }
 
     /// What a client asked for and was told of one transaction.

@@ -17,8 +17,7 @@ import Testing
 
     private func acknowledge(_ harness: inout TransactionHarness) {
         for delivery in harness.effects.deliveries {
-            harness.apply(
-                harness.coordinator.acknowledge(delivery.step.transactionalID, store: delivery.store, revision: delivery.revision, at: harness.now))
+            harness.apply(harness.coordinator.acknowledge(delivery, at: harness.now))
         }
     }
 
@@ -133,9 +132,13 @@ import Testing
         harness.begin()
         harness.produce("t", [7], store: 1, producerID: 101)
         let new = try #require(harness.effects.deliveries.first)
-        #expect(new.revision < old.revision)
         #expect(new.applies(over: old.step.row))
         #expect(!old.applies(over: new.step.row))
+        #expect(new.revision < old.revision)
+        #expect(harness.coordinator.acknowledge(old, at: harness.now).isEmpty)
+        #expect(harness.produce("t", [7], store: 1, producerID: 101) == .concurrentTransactions)
+        #expect(harness.coordinator.acknowledge(new, at: harness.now).isEmpty)
+        #expect(harness.produce("t", [7], store: 1, producerID: 101) == .none)
     }
 
     @Test func aNewIncarnationWaitsForTheAbortElsewhere() {
