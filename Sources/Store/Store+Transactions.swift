@@ -16,7 +16,13 @@ extension Store {
     /// Whether an open transaction has an offset waiting for this partition (UNSTABLE_OFFSET_COMMIT, KIP-447).
     public func hasPendingOffset(_ groupID: String, _ key: OffsetKey) -> Bool {
         shared.pendingOffsets.withLock { pending in
-            !pending.isEmpty && pending[PendingOffsetKey(groupID: groupID, offset: PackedOffsetKey(key))] != nil
+            guard !pending.isEmpty, let ofGroup = pending[groupID] else { return false }
+            return ofGroup[PackedOffsetKey(key)] != nil
         }
+    }
+
+    /// Whether an open transaction has any offset of the group waiting: then the group is in use, whoever its members are.
+    public func hasPendingOffsets(of groupID: String) -> Bool {
+        shared.pendingOffsets.withLock { $0[groupID] != nil }
     }
 }

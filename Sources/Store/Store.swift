@@ -13,8 +13,8 @@ final class SharedState: Sendable {
     /// The one object of each group; also of such as have nothing to show yet, or any more.
     let groups = Mutex<[String: StoredGroup]>([:])
     let transactions = Mutex<[String: TransactionState]>([:])
-    /// How many transactions have an offset of a group waiting, where any has.
-    let pendingOffsets = Mutex<[PendingOffsetKey: Int]>([:])
+    /// By group: how many transactions have an offset waiting, where any has.
+    let pendingOffsets = Mutex<[String: [PackedOffsetKey: Int]]>([:])
 }
 
 /// One LMDB environment with its one writer: topics, partitions, offsets, producers, everything a broker keeps.

@@ -195,8 +195,9 @@ extension StoreWriter {
         if !draft.pendingChanges.isEmpty {
             shared.pendingOffsets.withLock { published in
                 for (key, change) in draft.pendingChanges where change != 0 {
-                    let count = published[key, default: 0] + change
-                    published[key] = count > 0 ? count : nil
+                    let count = published[key.groupID]?[key.offset] ?? 0
+                    published[key.groupID, default: [:]][key.offset] = count + change > 0 ? count + change : nil
+                    if published[key.groupID]?.isEmpty == true { published[key.groupID] = nil }
                 }
             }
         }
@@ -211,9 +212,9 @@ extension StoreWriter {
             if let state = stored.state { transactionsByProducer[state.producerID] = stored }
         }
         shared.transactions.withLock { $0 = transactions.compactMapValues { $0.state } }
-        var counts: [PendingOffsetKey: Int] = [:]
+        var counts: [String: [PackedOffsetKey: Int]] = [:]
         for pending in pendingOffsets.values {
-            for key in pending.offsets.keys { counts[key, default: 0] += 1 }
+            for key in pending.offsets.keys { counts[key.groupID, default: [:]][key.offset, default: 0] += 1 }
         }
         shared.pendingOffsets.withLock { $0 = counts }
     }

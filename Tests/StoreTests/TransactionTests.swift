@@ -241,9 +241,10 @@ import Testing
         for _ in 0..<60 { _ = try store.append(makeBatch([[2]]), to: topic.partitions[0]) }
         #expect(try store.step(TransactionChange(transactionalID: "gone", state: nil)) == nil)
         #expect(store.hasPendingOffset("g", topic.key()), "one of two is pending still")
+        #expect(store.hasPendingOffsets(of: "g") && !store.hasPendingOffsets(of: "h"))
         let other = TransactionState(producerID: 3, producerEpoch: 0)
         #expect(try store.step(TransactionChange(transactionalID: "renewed", state: other)) == nil)
-        #expect(!store.hasPendingOffset("g", topic.key()))
+        #expect(!store.hasPendingOffset("g", topic.key()) && !store.hasPendingOffsets(of: "g"))
         store.close()
         store = try Store.open(directory: path, options: tinyJournalOptions())
         #expect(!store.hasPendingOffset("g", topic.key()))

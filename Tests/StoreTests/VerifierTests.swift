@@ -166,6 +166,13 @@ private func offsetRow(asOf: Int64) -> [UInt8] {
         let store = try Store.open(directory: path, options: smallOptions())
         let partition = try store.makeTopic("t", configs: ["retention.ms": "5"]).partitions[0]
         try fill(store, partition)
+        let topic = try #require(store.topic(named: "t"))
+        for number in 0..<6 {
+            let producer = TestProducer("transactional-\(number)", producerID: Int64(50 + number))
+            try producer.send([[1]], to: partition, of: store)
+            try producer.sendOffsets("g", [topic.key(): 1], to: store)
+            if number > 1 { try producer.end(number % 2 == 0, in: store) }
+        }
         try store.backup(to: copy)
         store.close()
         for target in [path, copy] {
@@ -188,7 +195,7 @@ private func offsetRow(asOf: Int64) -> [UInt8] {
         let environment = try Environment(path: path, options: .init(mapByteCount: 1 << 36))
         let snapshot = try environment.snapshot()
         var values: [(database: String, key: [UInt8], value: [UInt8])] = []
-        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers", "groups", "offsets"] {
+        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers", "groups", "offsets", "transactions", "aborted"] {
             let database = try snapshot.database(name, name == "journal" ? .integers : .bytes)
             var cursor = try snapshot.cursor(in: database)
             while try cursor.move(.next) {

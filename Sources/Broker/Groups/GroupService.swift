@@ -217,17 +217,20 @@ final class GroupService: Sendable {
         let refusal = state.withLock { state -> ErrorCode in
             guard !state.isStopped else { return .notCoordinator }
             let (code, effects) = state.coordinator.delete(groupID)
-            if code == .none { remove(effects, lane, &state, finish) }
+            // What a transaction has pending for it goes as well.
+            if code == .none { remove(effects, droppingPending: true, lane, &state, finish) }
             return code
         }
         if refusal != .none { finish(refusal) }
     }
 
-    private func remove(_ effects: GroupEffects, _ lane: LoopLane, _ state: inout State, _ finish: @escaping @Sendable (ErrorCode) -> Void) {
+    private func remove(
+        _ effects: GroupEffects, droppingPending: Bool, _ lane: LoopLane, _ state: inout State, _ finish: @escaping @Sendable (ErrorCode) -> Void
+    ) {
         let keys = Set(store.committedOffsets(of: effects.groupID).keys).union(state.writes.offsetKeys(of: effects.groupID))
         let change = GroupChange(
             groupID: effects.groupID, records: effects.records.map { GroupRecord(key: $0.key, value: $0.value) },
-            offsets: keys.map { ($0, nil) }, dropsPendingOffsets: true)
+            offsets: keys.map { ($0, nil) }, dropsPendingOffsets: droppingPending)
         write(change, lane, &state) { error in finish(error == nil ? .none : .coordinatorNotAvailable) }
     }
 
@@ -239,15 +242,15 @@ final class GroupService: Sendable {
         // One group at a time: members of others need not wait for all of them.
         for groupID in groupIDs {
             count += state.withLock { state in
-                // What is being written may be younger than what the store shows.
-                guard !state.writes.isBusy(groupID) else { return 0 }
+                // What is being written may be younger than what the store shows, and what a transaction is to commit is younger.
+                guard !state.writes.isBusy(groupID), !store.hasPendingOffsets(of: groupID) else { return 0 }
                 let offsets = store.committedOffsets(of: groupID)
                 let expiry = state.coordinator.offsetsExpiry(of: groupID)
                 guard !expiry.isInUse else { return 0 }
                 let expired = expiry.expired(among: offsets, retentionMs: retentionMs, now: now)
                 if expired.count == offsets.count {
                     let (code, effects) = state.coordinator.delete(groupID)
-                    if code == .none { remove(effects, lane, &state) { _ in } }
+                    if code == .none { remove(effects, droppingPending: false, lane, &state) { _ in } }
                 } else if !expired.isEmpty {
                     write(GroupChange(groupID: groupID, records: [], offsets: expired.map { ($0, nil) }), lane, &state) { _ in }
                 }
