@@ -6,7 +6,7 @@ from group_messages import CONSUMER_GROUP_HEARTBEAT
 from members import (FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH, GROUP_ID_NOT_FOUND, GROUP_MAX_SIZE_REACHED, INVALID_REQUEST,
                      PROMPT, REBALANCE_IN_PROGRESS, STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID, UNRELEASED_INSTANCE_ID, UNSUPPORTED_ASSIGNOR,
                      ClassicMember, ConsumerMember, assert_divided, committed, converge, describe, describe_consumer, form, wait_for)
-from messages import CREATE_PARTITIONS
+from messages import API_VERSIONS, CREATE_PARTITIONS
 
 PARTITIONS = 6
 INVALID_REGULAR_EXPRESSION = 128
@@ -42,6 +42,13 @@ def group(broker, topic):
     yield group
     for member in group.members:
         member.close()
+
+
+def test_the_feature_is_finalised(broker):
+    """Java clients look for group.version before they speak the protocol."""
+    with broker.connect() as connection:
+        reply = connection.ask(API_VERSIONS, 4, client_software_name="wire", client_software_version="1")
+    assert {f.name: f.max_version_level for f in reply.finalized_features}["group.version"] == 1
 
 
 @pytest.mark.parametrize("version", [0, 1])
