@@ -3,12 +3,14 @@
  *   raw_lmdb write   DIR BYTES COMMIT_BYTES [nometasync]
  *   raw_lmdb rewrite DIR BYTES COMMIT_BYTES [nometasync]
  *   raw_lmdb read    DIR
+ *   raw_lmdb rows    DIR ROWS COMMITS [nometasync]
  *
  * Writes append to one integer-keyed database, as the broker's journal does, in values of at
  * most 64 pages less a header (262128 bytes); each commit is synced. A rewrite first deletes all
  * that is there, as many values a commit as the broker's sweep takes and not part of the measurement,
  * so that it writes into space used before. Reads walk all values and copy them out once, as a fetch
- * must. One line of JSON comes out.
+ * must. Rows are committed offsets of 100 groups, put over and over in the number of commits given.
+ * One line of JSON comes out.
  */
 #include <lmdb.h>
 #include <malloc.h>
@@ -19,7 +21,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { VALUE_BYTES_MAX = 64 * 4096 - 16, DELETIONS_PER_COMMIT = 64 };
+enum { VALUE_BYTES_MAX = 64 * 4096 - 16, DELETIONS_PER_COMMIT = 64, GROUPS = 100, OFFSET_BYTES = 40 };
 
 static void check(int code, const char *what) {
     if (code == MDB_SUCCESS) return;
@@ -57,13 +59,13 @@ static MDB_env *open_environment(const char *directory, unsigned flags) {
     return environment;
 }
 
-static MDB_dbi open_journal(MDB_env *environment) {
+static MDB_dbi open_database(MDB_env *environment, unsigned flags) {
     MDB_txn *transaction;
-    MDB_dbi journal;
+    MDB_dbi database;
     check(mdb_txn_begin(environment, NULL, 0, &transaction), "begin");
-    check(mdb_dbi_open(transaction, NULL, MDB_INTEGERKEY, &journal), "database");
+    check(mdb_dbi_open(transaction, NULL, flags, &database), "database");
     check(mdb_txn_commit(transaction), "commit");
-    return journal;
+    return database;
 }
 
 /* Deletes from the front until nothing is left; a transaction reuses only what an earlier one has freed. */
@@ -116,6 +118,26 @@ static void write_commits(MDB_env *environment, MDB_dbi journal, size_t total, s
     mdb_env_close(environment);
 }
 
+/* Committed offsets: keys of group, topic and partition as the broker has them, values of a row's size. */
+static void write_rows(MDB_env *environment, MDB_dbi rows, long count, long commits) {
+    unsigned char key[64], value[OFFSET_BYTES] = {0};
+    double begun = now();
+    for (long done = 0, number = 0; number < commits; number++) {
+        MDB_txn *transaction;
+        check(mdb_txn_begin(environment, NULL, 0, &transaction), "begin");
+        for (long until = count * (number + 1) / commits; done < until; done++) {
+            int length = snprintf((char *)key, sizeof key, "%cbench-%02ld0123456789abcdef%04ld", 8, done % GROUPS, done % GROUPS);
+            MDB_val at = {(size_t)length, key}, row = {sizeof value, value};
+            memcpy(value, &done, sizeof done);
+            check(mdb_put(transaction, rows, &at, &row, 0), "put");
+        }
+        check(mdb_txn_commit(transaction), "commit");
+    }
+    double seconds = now() - begun;
+    printf("{\"rows_s\": %.1f, \"commits_s\": %.1f, \"seconds\": %.4f}\n", count / seconds, commits / seconds, seconds);
+    mdb_env_close(environment);
+}
+
 static void read_all(const char *directory) {
     MDB_env *environment = open_environment(directory, MDB_RDONLY);
     MDB_txn *transaction;
@@ -146,13 +168,16 @@ int main(int count, char **arguments) {
     if (count >= 5 && (!strcmp(mode, "write") || !strcmp(mode, "rewrite"))) {
         unsigned flags = count > 5 && !strcmp(arguments[5], "nometasync") ? MDB_NOMETASYNC : 0;
         MDB_env *environment = open_environment(arguments[2], flags);
-        MDB_dbi journal = open_journal(environment);
+        MDB_dbi journal = open_database(environment, MDB_INTEGERKEY);
         if (!strcmp(mode, "rewrite")) delete_all(environment, journal);
         write_commits(environment, journal, strtoull(arguments[3], NULL, 10), strtoull(arguments[4], NULL, 10));
+    } else if (count >= 5 && !strcmp(mode, "rows")) {
+        MDB_env *environment = open_environment(arguments[2], count > 5 && !strcmp(arguments[5], "nometasync") ? MDB_NOMETASYNC : 0);
+        write_rows(environment, open_database(environment, 0), strtol(arguments[3], NULL, 10), strtol(arguments[4], NULL, 10));
     } else if (count >= 3 && !strcmp(mode, "read")) {
         read_all(arguments[2]);
     } else {
-        fprintf(stderr, "usage: raw_lmdb write|rewrite DIR BYTES COMMIT_BYTES [nometasync] | read DIR\n");
+        fprintf(stderr, "usage: raw_lmdb write|rewrite DIR BYTES COMMIT_BYTES [nometasync] | read DIR | rows DIR ROWS COMMITS [nometasync]\n");
         return 2;
     }
     return 0;

@@ -108,6 +108,30 @@ class Report:
         self.verdict("start to first metadata reply ms", round(figures["median"]), "≤ 100", figures["median"] <= 100,
                      "Kafka: 2,900")
 
+    def offsets(self, figures):
+        self.line("offset commits, 100 groups, synced", f"{show(figures['commits_s']):>22} {'commits/s':12} raw LMDB "
+                  f"{show(figures['raw_rows_s']):>18} rows/s   ratio {show(figures['ratio'], '{:.2f}')}")
+        self.line("", f"p50 {figures['p50_ms']['median']:.2f} ms, p99 {figures['p99_ms']['median']:.2f} ms; "
+                      f"{figures['per_commit']['median']:.0f} in each of {figures['lmdb_commits_s']['median']:.0f} commits/s, "
+                      f"raw LMDB {figures['raw_commits_s']['median']:.0f} commits/s; cores: broker {figures['broker_cores']['median']:.2f}, "
+                      f"client {figures['client_cores']['median']:.2f}")
+
+    def rebalance(self, figures):
+        self.line("rebalance, 100 members, classic", f"p50 {show(figures['classic_p50_ms'], '{:.1f}')} ms, most "
+                                                     f"{figures['classic_max_ms']['high']:.1f} ms")
+        self.line("rebalance, 100 members, KIP-848", f"p50 {show(figures['next_p50_ms'], '{:.1f}')} ms, most "
+                  f"{figures['next_max_ms']['high']:.1f} ms; formed in {show(figures['next_formed_ms'], '{:.1f}')} ms")
+
+    def idle_groups(self, figures):
+        """Ten thousand groups that do nothing must not show in what the others get."""
+        self.line("10,000 idle groups", f"{show(figures['memory_mb'], '{:.1f}')} MB anonymous; made in "
+                                        f"{show(figures['made_s'], '{:.1f}')} s, start with them {show(figures['start_ms'])} ms")
+        self.line("", f"produce 1 KB: {show(figures['with_mb_s'])} MB/s with them, {show(figures['without_mb_s'])} MB/s without")
+        ratio = figures["ratio"]["median"]
+        self.verdict("produce throughput with 10,000 idle groups, of without", round(ratio, 2), "≥ 0.9", ratio >= 0.9)
+        self.verdict("anonymous MB of 10,000 idle groups", round(figures["memory_mb"]["high"], 1), "≤ 50",
+                     figures["memory_mb"]["high"] <= 50)
+
     def print_verdicts(self):
         print("\nTargets")
         for entry in self.verdicts:
