@@ -114,7 +114,9 @@ struct GroupProgress {
                 row.end.map(String.init) ?? "gone", row.lag.map { Figures.count(Int($0)) } ?? "-", member?.clientID ?? "-", member?.host ?? "-")
         }
         let lags = rows.compactMap(\.lag)
-        return [heading, ""] + table.lines + ["", "lag in all: \(Figures.count(Int(lags.reduce(0, +))))"]
+        let unknown = rows.filter { $0.committed == nil }.count
+        let rest = unknown == 0 ? "" : ", without \(unknown) partition\(unknown == 1 ? "" : "s") where nothing is committed"
+        return [heading, ""] + table.lines + ["", "lag in all: \(Figures.count(Int(lags.reduce(0, +))))\(rest)"]
     }
 
     var memberLines: [String] {

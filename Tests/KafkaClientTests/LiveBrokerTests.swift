@@ -73,11 +73,11 @@ struct LiveBrokerTests {
         try await broker.start()
         let cluster = broker.cluster()
         try await Admin(cluster).createTopic("topic", partitions: 3)
-        let failed = Mutex(0)
+        let failures = Mutex<[String]>([])
         var options = ProducerOptions()
         options.batchByteCount = 2048
         options.bufferByteCountMax = 100_000
-        options.onDelivery = { delivery in if case .failure = delivery.result { failed.withLock { $0 += 1 } } }
+        options.onDelivery = { delivery in if case .failure(let error) = delivery.result { failures.withLock { $0.append("\(error)") } } }
         let producer = Producer(cluster, options: options)
         let topic = try await producer.topic("topic")
         for round in 0..<3 {
@@ -87,7 +87,7 @@ struct LiveBrokerTests {
             try await writing
         }
         await producer.close()
-        #expect(failed.withLock { $0 } == 0)
+        #expect(failures.withLock { $0 } == [])
         check(try await readAll("topic", cluster), count: 60_000)
         cluster.close()
         await broker.remove()

@@ -32,24 +32,42 @@ extension GroupConsumer {
     private func takeOn(_ partitions: Set<TopicPartition>) async throws(ClientError) -> Bool {
         guard !partitions.isEmpty else { return true }
         while true {
-            if state.withLock({ $0.isStopped }) || Task.isCancelled { return false }
+            let (isStopped, isMember) = state.withLock { ($0.isStopped, $0.identity.generation >= 0) }
+            if isStopped || Task.isCancelled { return false }
+            // Put out meanwhile: what was given is taken back next.
+            if !isMember { return true }
             do throws(ClientError) {
-                let starts = try await starts(of: partitions)
+                let (starts, committed) = try await starts(of: partitions)
                 state.withLock { state in
                     state.assigned.formUnion(partitions)
                     state.positions.merge(starts) { $1 }
+                    state.committed.merge(committed) { $1 }
+                    // Where nothing is committed, the place to begin is, before anything has been read: what comes to a
+                    // partition that was empty is not skipped by who comes next and would begin at the end.
+                    for (partition, offset) in starts where committed[partition] == nil { state.done[partition] = OffsetPosition(offset: offset) }
                 }
                 try await reader.add(starts)
                 return true
             } catch {
                 // The group waits for nobody's offsets: tried for as long as the owner waits for records.
-                guard error.isRetriable else { throw error }
+                guard error.isRetriable || Self.isBetweenEpochs(error.code) else { throw error }
                 try? await Task.sleep(for: .milliseconds(100))
             }
         }
     }
 
-    private func starts(of partitions: Set<TopicPartition>) async throws(ClientError) -> [TopicPartition: Int64] {
+    /// The coordinator is ahead of this member, which hears of it with the next heartbeat.
+    private static func isBetweenEpochs(_ code: ErrorCode?) -> Bool {
+        switch code {
+        case .staleMemberEpoch?, .fencedMemberEpoch?, .unknownMemberID?: true
+        default: false
+        }
+    }
+
+    /// Where to begin, and what the group has committed.
+    private func starts(
+        of partitions: Set<TopicPartition>
+    ) async throws(ClientError) -> ([TopicPartition: Int64], [TopicPartition: OffsetPosition]) {
         let committed = try await committedOffsets(of: partitions)
         var places: [TopicPartition: PartitionPlace] = [:]
         for partition in partitions {
@@ -61,7 +79,7 @@ extension GroupConsumer {
                 throw .invalid("the group \(group) has committed no offset for \(partition), and is not told where to begin without one")
             }
         }
-        return try await Admin(cluster).offsets(places, isolation: options.fetching.isolation)
+        return (try await Admin(cluster).offsets(places, isolation: options.fetching.isolation), committed)
     }
 
     private func committedOffsets(of partitions: Set<TopicPartition>) async throws(ClientError) -> [TopicPartition: OffsetPosition] {

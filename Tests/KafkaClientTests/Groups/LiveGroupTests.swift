@@ -275,6 +275,27 @@ struct LiveGroupTests {
         }
     }
 
+    @Test(arguments: [Kind.range, .consumer])
+    func whatComesToAnEmptyPartitionWhileNobodyReadsIsNotSkipped(kind: Kind) async throws {
+        try await withBroker { _, cluster in
+            func member() -> RunningMember {
+                RunningMember(cluster) {
+                    kind.set(&$0)
+                    $0.offsetReset = .latest
+                }
+            }
+            let first = member()
+            try first.run()
+            await first.view.until { $0.reads.count == 4 }
+            try await first.close()
+            try await write(0..<50, cluster)
+            let second = member()
+            try second.run()
+            await second.view.until { $0.values.count == 50 }
+            try await second.close()
+        }
+    }
+
     @Test func withoutACommitAndWithoutAResetThereIsAnErrorEachTime() async throws {
         try await withBroker { _, cluster in
             var options = GroupConsumerOptions()
