@@ -15,6 +15,8 @@ final class TransactionService: Sendable {
         var coordinator: TransactionCoordinator
         /// Steps on their way to the disk, by transactional id.
         var flights: [String: Flight] = [:]
+        /// How many steps could not be written.
+        var failureCount = 0
         /// When the timer goes off, in monotonic ms; nil without a timer.
         var armedMs: Int64?
         var isStopped = false
@@ -217,8 +219,11 @@ final class TransactionService: Sendable {
             let (response, effects) = body(&state.coordinator)
             // What the answer tells may be on its way to the disk since an earlier request.
             guard !effects.isEmpty || state.flights[transactionalID] != nil else { return .success(response) }
+            let failuresBefore = state.failureCount
             submit(effects, lane, &state) { error in
-                finish(error == nil ? .success(response) : .failure(ProtocolError(.coordinatorNotAvailable)))
+                // What was decided on top of something that was lost is not to be told.
+                let isKept = error == nil && self.state.withLock { $0.failureCount } == failuresBefore
+                finish(isKept ? .success(response) : .failure(ProtocolError(.coordinatorNotAvailable)))
             }
             return nil
         }
@@ -233,6 +238,11 @@ final class TransactionService: Sendable {
         return flight.isEnding || flight.hasFailed ? .concurrentTransactions : nil
     }
 
+    /// Set where the store passes over a step because the one before it was lost.
+    private final class Orphans: Sendable {
+        let found = Atomic(false)
+    }
+
     private func submit(
         _ effects: TransactionEffects, _ lane: LoopLane, _ state: inout State, _ finish: @escaping @Sendable (StoreError?) -> Void
     ) {
@@ -241,7 +251,17 @@ final class TransactionService: Sendable {
             if step.markers != nil { state.flights[step.transactionalID]?.isEnding = true }
         }
         let transactionalIDs = effects.steps.map(\.transactionalID)
-        let submission = Submission.transactions(effects.steps.map(TransactionChange.init), lane: lane) { error in
+        let orphans = Orphans()
+        let changes = effects.steps.map { step in
+            TransactionChange(step) { kept in
+                let follows = step.follows(kept.map(TransactionRow.init))
+                if !follows { orphans.found.store(true, ordering: .relaxed) }
+                return follows
+            }
+        }
+        let submission = Submission.transactions(changes, lane: lane) { error in
+            let isOrphaned = orphans.found.load(ordering: .relaxed)
+            let error = error ?? (isOrphaned ? .refused(.coordinatorNotAvailable, "what it was decided on could not be written") : nil)
             self.landed(transactionalIDs, error)
             finish(error)
         }
@@ -251,6 +271,7 @@ final class TransactionService: Sendable {
     /// Steps came back. An id with a step that failed is again what the store says, once nothing of it is on its way.
     private func landed(_ transactionalIDs: [String], _ error: StoreError?) {
         state.withLock { state in
+            if error != nil { state.failureCount += 1 }
             for transactionalID in transactionalIDs {
                 guard var flight = state.flights.removeValue(forKey: transactionalID) else { continue }
                 flight.count -= 1
@@ -314,7 +335,7 @@ extension TransactionRow {
 }
 
 extension TransactionChange {
-    fileprivate init(_ step: TransactionStep) {
+    fileprivate init(_ step: TransactionStep, applies: @escaping @Sendable (TransactionState?) -> Bool) {
         self.init(
             transactionalID: step.transactionalID,
             state: step.row.map { row in
@@ -327,6 +348,6 @@ extension TransactionChange {
                     producerID: markers.producerID, producerEpoch: markers.producerEpoch, isCommit: markers.isCommit,
                     coordinatorEpoch: markers.coordinatorEpoch, partitions: markers.partitions.map { PartitionID(rawValue: $0) },
                     groupIDs: markers.groupIDs)
-            })
+            }, applies: applies)
     }
 }
