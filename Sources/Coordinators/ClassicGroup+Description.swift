@@ -11,7 +11,7 @@ extension ClassicGroup {
         }
     }
 
-    /// Metadata and assignments are shown of a settled group only: before, they belong to no one generation.
+    /// Metadata is shown of a settled group only: before, nobody knows which of its protocols counts.
     var described: DescribeGroupsResponse.Group {
         let isStable = state == .stable
         return DescribeGroupsResponse.Group {
@@ -26,7 +26,7 @@ extension ClassicGroup {
                     $0.clientID = member.clientID
                     $0.clientHost = member.clientHost
                     $0.memberMetadata = isStable ? member.metadata(protocolName) : []
-                    $0.memberAssignment = isStable ? member.assignment : []
+                    $0.memberAssignment = member.assignment
                 }
             }
         }

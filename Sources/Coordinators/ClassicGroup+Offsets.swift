@@ -34,8 +34,7 @@ extension ClassicGroup {
         case .empty:
             guard pendingMembers.isEmpty else { return .never }
             return emptySinceMs.map { .sinceEmpty(wallClockMs: $0) } ?? .byCommit
-        case .stable: return subscribedTopics.map { .byCommitExcept(subscribedTopics: $0) } ?? .never
-        case .preparingRebalance, .completingRebalance: return .never
+        case .preparingRebalance, .completingRebalance, .stable: return .never
         }
     }
 

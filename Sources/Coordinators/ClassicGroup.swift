@@ -89,7 +89,7 @@ struct ClassicGroup: Sendable {
         nextOrder += 1
         insert(member)
         pendingMembers[member.id] = nil
-        if leaderID == nil { leaderID = member.id }
+        if members.count == 1 { leaderID = member.id }
     }
 
     private mutating func insert(_ member: ClassicMember) {
@@ -137,7 +137,8 @@ struct ClassicGroup: Sendable {
         guard let member = withdraw(memberID) else { return }
         written.forget(memberID)
         refuse(member, code)
-        if leaderID == memberID { leaderID = members.values.min { $0.order < $1.order }?.id }
+        // The rebalance that follows elects another.
+        if leaderID == memberID { leaderID = nil }
     }
 
     /// A static member came back without its id: the new one takes the old one's place, and the old one is fenced.

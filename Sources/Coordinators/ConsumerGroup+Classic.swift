@@ -160,7 +160,7 @@ extension ConsumerGroup {
                     $0.memberID = member.memberID
                     $0.groupInstanceID = member.groupInstanceID
                     do throws(Refusal) {
-                        $0.memberID = try dismiss(member, at: moment)
+                        try dismiss(member, at: moment)
                     } catch {
                         $0.errorCode = error.code
                     }
@@ -170,15 +170,13 @@ extension ConsumerGroup {
         return GroupEffects(groupID: id, records: takeRecords(), replies: [(caller.token, .leave(.to(answers, caller.version)))])
     }
 
-    /// Returns the id of the member that left.
-    private mutating func dismiss(_ leaving: LeaveGroupRequest.Member, at moment: Moment) throws(Refusal) -> String {
+    private mutating func dismiss(_ leaving: LeaveGroupRequest.Member, at moment: Moment) throws(Refusal) {
         var memberID = leaving.memberID
         // An administrator names a static member by its instance id alone.
         if memberID.isEmpty, let instanceID = leaving.groupInstanceID { memberID = instances[instanceID] ?? "" }
         let member = try identify(memberID, instanceID: leaving.groupInstanceID)
         guard member.isClassic else { throw Refusal(.unknownMemberID, "the member does not use the classic protocol") }
         remove(member.id, at: moment)
-        return member.id
     }
 }
 

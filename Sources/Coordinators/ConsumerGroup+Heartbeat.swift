@@ -62,6 +62,9 @@ extension ConsumerGroup {
         if isJoining, case .member = sender { member.holding = old.holding.anew(keeping: PartitionSet()) }
         put(member)
         touch(member.id, environment.options, at: moment)
+        // Nobody waits for its JoinGroup or SyncGroup any more, if it was a member of the classic protocol.
+        deadlines[member.id]?.join = nil
+        deadlines[member.id]?.sync = nil
 
         let isAssigning = isFirst || !member.profile.isSubscribedAs(old.profile)
         let holding = lead(member.id, isAssigning: isAssigning, owned: owned, knownEpoch: request.memberEpoch, environment, at: moment)
@@ -69,7 +72,8 @@ extension ConsumerGroup {
             $0.memberID = member.id
             $0.memberEpoch = holding.epoch
             $0.heartbeatIntervalMs = environment.options.consumerHeartbeatIntervalMs
-            let isFull = isJoining || (request.rebalanceTimeoutMs != -1 && request.subscribedTopicNames != nil && owned != nil)
+            let isSubscribing = request.subscribedTopicNames != nil || request.subscribedTopicRegex != nil
+            let isFull = isJoining || (request.rebalanceTimeoutMs != -1 && isSubscribing && owned != nil)
             // Who comes with an old epoch has not seen the last answer.
             guard isFull || holding.assigned != old.holding.assigned || request.memberEpoch != old.holding.epoch else { return }
             $0.assignment = .init { $0.topicPartitions = holding.assigned.fields }

@@ -5,6 +5,8 @@ enum ConsumerHeartbeatRules {
     /// Topic names and pattern of one member, in bytes.
     static let subscriptionBytesMax = 1 << 20
     static let rackIDBytesMax = 1_000
+    /// Partitions that one member says it has.
+    static let ownedPartitionsMax = 1 << 18
 
     /// INVALID_REQUEST, INVALID_GROUP_ID, INVALID_REGULAR_EXPRESSION, UNSUPPORTED_ASSIGNOR
     static func check(_ request: ConsumerGroupHeartbeatRequest, version: Int16, _ options: GroupOptions) throws(Refusal) {
@@ -20,7 +22,8 @@ enum ConsumerHeartbeatRules {
         try require(!isBlank(request.groupID), "GroupId can't be empty.")
         try require(!isBlank(request.instanceID), "InstanceId can't be empty.")
         try require(!isBlank(request.rackID), "RackId can't be empty.")
-        try require(request.instanceID?.utf8.count ?? 0 <= memberIDBytesMax, "InstanceId can't be longer than \(memberIDBytesMax) bytes.")
+        let instanceIDBytesMax = ClassicGroup.groupInstanceIDBytesMax
+        try require(request.instanceID?.utf8.count ?? 0 <= instanceIDBytesMax, "InstanceId can't be longer than \(instanceIDBytesMax) bytes.")
         try require(request.rackID?.utf8.count ?? 0 <= rackIDBytesMax, "RackId can't be longer than \(rackIDBytesMax) bytes.")
         try require(request.rebalanceTimeoutMs >= -1, "RebalanceTimeoutMs can't be negative.")
         switch request.memberEpoch {
@@ -35,6 +38,8 @@ enum ConsumerHeartbeatRules {
         }
         let bytes = (request.subscribedTopicNames ?? []).reduce(0) { $0 + $1.utf8.count + 1 }
         try require(bytes <= subscriptionBytesMax, "SubscribedTopicNames can't be larger than \(subscriptionBytesMax) bytes.")
+        let owned = (request.topicPartitions ?? []).reduce(0) { $0 + $1.partitions.count + 1 }
+        try require(owned <= ownedPartitionsMax, "TopicPartitions can't name more than \(ownedPartitionsMax) topics and partitions.")
         guard let assignor = request.serverAssignor, !options.consumerAssignors.contains(assignor) else { return }
         throw Refusal(
             .unsupportedAssignor,

@@ -38,6 +38,7 @@ extension GroupCoordinator {
         if case .consumer(let group) = groups[groupID] { return group.described(environment) }
         return ConsumerGroupDescribeResponse.Group {
             $0.groupID = groupID
+            guard Self.isValid(groupID: groupID) else { return $0.errorCode = .invalidGroupID }
             $0.errorCode = .groupIDNotFound
             $0.errorMessage = groups[groupID] == nil ? "Group \(groupID) not found." : "Group \(groupID) is not a consumer group."
         }
@@ -47,7 +48,7 @@ extension GroupCoordinator {
     /// delete, in the same step.
     public mutating func delete(_ groupID: String) -> (ErrorCode, GroupEffects) {
         let none = GroupEffects(groupID: groupID)
-        guard Self.isValid(groupID: groupID) else { return (.invalidGroupID, none) }
+        guard Self.isValidForOffsets(groupID: groupID) else { return (.invalidGroupID, none) }
         guard var group = groups[groupID] else { return (.groupIDNotFound, none) }
         guard group.isEmpty else { return (.nonEmptyGroup, none) }
         groups[groupID] = nil

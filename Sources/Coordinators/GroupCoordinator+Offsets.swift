@@ -2,14 +2,12 @@ public import KafkaProtocol
 
 /// When the offsets of a group may go (`offsets.retention.minutes`).
 public enum OffsetsExpiry: Sendable, Equatable {
-    /// Not now: the group has members, or is about to.
+    /// Not now: the group has members, whatever these read, or is about to.
     case never
     /// Since its last member left, in milliseconds since 1970.
     case sinceEmpty(wallClockMs: Int64)
     /// It never had members: each offset by the time of its own commit.
     case byCommit
-    /// Its members are settled; offsets of topics other than these go by the time of their own commit.
-    case byCommitExcept(subscribedTopics: Set<String>)
 }
 
 /// Which offsets may be committed, read, deleted. The offsets themselves are the store's.
@@ -20,7 +18,7 @@ extension GroupCoordinator {
         groupID: String, memberID: String, groupInstanceID: String?, generationIDOrMemberEpoch: Int32, version: Int16, isTransactional: Bool,
         at moment: Moment
     ) -> ErrorCode {
-        guard Self.isValid(groupID: groupID) else { return .invalidGroupID }
+        guard isTransactional ? Self.isValid(groupID: groupID) : Self.isValidForOffsets(groupID: groupID) else { return .invalidGroupID }
         let claim = CommitClaim(
             memberID: memberID, groupInstanceID: groupInstanceID, generationIDOrMemberEpoch: generationIDOrMemberEpoch, version: version,
             isTransactional: isTransactional)
@@ -40,8 +38,9 @@ extension GroupCoordinator {
         return .none
     }
 
-    /// OffsetDelete: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, or which topics are in use (GROUP_SUBSCRIBED_TO_TOPIC).
+    /// OffsetDelete: INVALID_GROUP_ID, GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, or which topics are in use (GROUP_SUBSCRIBED_TO_TOPIC).
     public func admitOffsetDelete(groupID: String) -> (ErrorCode, subscribedTopics: Set<String>) {
+        guard Self.isValid(groupID: groupID) else { return (.invalidGroupID, []) }
         guard let group = groups[groupID] else { return (.groupIDNotFound, []) }
         switch group {
         case .classic(let group): return group.admitOffsetDelete()
@@ -54,8 +53,7 @@ extension GroupCoordinator {
         switch group {
         case .classic(let group): return group.offsetsExpiry
         case .consumer(let group):
-            if let emptySinceMs = group.emptySinceMs { return .sinceEmpty(wallClockMs: emptySinceMs) }
-            return .byCommitExcept(subscribedTopics: group.subscribedTopics(environment.topics))
+            return group.emptySinceMs.map { .sinceEmpty(wallClockMs: $0) } ?? .never
         }
     }
 }

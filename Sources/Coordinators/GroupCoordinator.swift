@@ -74,5 +74,8 @@ public struct GroupCoordinator: Sendable {
     }
 
     /// 1…255 bytes of UTF-8, which is what the store's keys have room for.
-    static func isValid(groupID: String) -> Bool { (1...255).contains(groupID.utf8.count) }
+    static func isValid(groupID: String) -> Bool { !groupID.isEmpty && isValidForOffsets(groupID: groupID) }
+
+    /// Consumers that are members of no group commit under the empty id, which Kafka has allowed since its beginnings.
+    static func isValidForOffsets(groupID: String) -> Bool { groupID.utf8.count <= 255 }
 }

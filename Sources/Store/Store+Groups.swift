@@ -31,6 +31,11 @@ extension Store {
         return groups.compactMap { group in group.published.withLock { $0.isListed } ? group.id : nil }
     }
 
+    /// Whether the group has records or offsets.
+    public func hasGroup(_ groupID: String) -> Bool {
+        shared.groups.withLock({ $0[groupID] })?.published.withLock { $0.isListed } ?? false
+    }
+
     /// The group's records as of one commit, by their keys. None of them has a nil value.
     public func groupRecords(of groupID: String) throws(StoreError) -> [GroupRecord] {
         while true {

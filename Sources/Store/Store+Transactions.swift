@@ -25,4 +25,7 @@ extension Store {
     public func hasPendingOffsets(of groupID: String) -> Bool {
         shared.pendingOffsets.withLock { $0[groupID] != nil }
     }
+
+    /// The groups that open transactions have offsets waiting for.
+    public func groupIDsWithPendingOffsets() -> Set<String> { shared.pendingOffsets.withLock { Set($0.keys) } }
 }

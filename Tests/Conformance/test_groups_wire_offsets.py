@@ -2,7 +2,7 @@
 
 import pytest
 
-from group_messages import OFFSET_COMMIT, OFFSET_DELETE, OFFSET_FETCH
+from group_messages import DELETE_GROUPS, OFFSET_COMMIT, OFFSET_DELETE, OFFSET_FETCH
 from members import (GROUP_ID_NOT_FOUND, GROUP_SUBSCRIBED_TO_TOPIC, ILLEGAL_GENERATION, INVALID_GROUP_ID, PROMPT,
                      STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID, ClassicMember, ConsumerMember, commit, committed, converge,
                      form, wait_for)
@@ -104,7 +104,11 @@ def test_the_limit_of_metadata_can_be_set(start_broker, topic):
 def test_who_may_commit(connection, broker, topic):
     broker.create_topic(topic)
     where = {(topic, 0): 1}
-    assert commit(connection, "", where) == [INVALID_GROUP_ID]
+    assert commit(connection, "", where) == [0], "consumers without a group may"
+    assert committed(connection, "", topic) == where
+    assert commit(connection, "", where, generation_id_or_member_epoch=3, member_id="m") == [UNKNOWN_MEMBER_ID]
+    assert connection.ask(DELETE_GROUPS, 2, groups_names=[""]).results[0].error_code == 0
+    assert delete_offsets(connection, "", {topic: [0]}).error_code == INVALID_GROUP_ID
     assert commit(connection, topic, where, generation_id_or_member_epoch=3, member_id="m") == [ILLEGAL_GENERATION]
     assert commit(connection, topic, where, version=9, generation_id_or_member_epoch=3, member_id="m") == [GROUP_ID_NOT_FOUND]
     member, = form([ClassicMember(broker, topic, [topic])], {(topic, 0)})

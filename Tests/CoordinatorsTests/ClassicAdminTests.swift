@@ -19,7 +19,24 @@ import Testing
         #expect(group.coordinator.list(states: [], types: ["consumer"]).isEmpty)
         #expect(group.coordinator.delete("offsets").0 == .none)
         #expect(group.coordinator.delete("offsets").0 == .groupIDNotFound)
-        #expect(group.coordinator.delete("").0 == .invalidGroupID)
+        #expect(group.coordinator.delete(String(repeating: "x", count: 256)).0 == .invalidGroupID)
+    }
+
+    /// Kafka lets consumers that are members of no group commit without saying for which.
+    @Test func theEmptyGroupIDHoldsOffsetsAndNoMembers() {
+        let group = GroupHarness()
+        #expect(group.coordinator.delete("").0 == .groupIDNotFound)
+        #expect(group.commit("", -1, group: "") == .none)
+        #expect(group.commit("m", 1, group: "") == .unknownMemberID)
+        #expect(group.commit("", -1, transactional: true, group: "") == .invalidGroupID)
+        #expect(group.coordinator.list(states: [], types: []).map(\.groupID) == [""])
+        #expect(group.coordinator.describe("", version: 6).groupState == "Empty")
+        #expect(group.error(group.join { $0.groupID = "" }) == .invalidGroupID)
+        #expect(group.coordinator.admitOffsetDelete(groupID: "").0 == .invalidGroupID)
+        #expect(group.coordinator.describeConsumer("").errorCode == .invalidGroupID)
+        #expect(group.coordinator.offsetsExpiry(of: "") == .byCommit)
+        #expect(group.coordinator.delete("").0 == .none)
+        #expect(group.coordinator.groupIDs.isEmpty)
     }
 
     @Test func aGroupThatIsNotThereIsDead() {
@@ -32,7 +49,7 @@ import Testing
         #expect(group.coordinator.admitFetch(groupID: "g", memberID: nil, memberEpoch: -1) == .none)
     }
 
-    @Test func metadataAndAssignmentsAreShownOfAStableGroupOnly() throws {
+    @Test func metadataIsShownOfAStableGroupOnly() throws {
         let group = GroupHarness.eager
         let ids = group.settle(2)
         let stable = group.coordinator.describe("g", version: 5)
@@ -44,7 +61,7 @@ import Testing
         let preparing = group.coordinator.describe("g", version: 5)
         #expect(preparing.groupState == "PreparingRebalance" && preparing.protocolType == "consumer" && preparing.protocolData == "")
         #expect(preparing.members.prefix(2).map(\.memberID) == ids && preparing.members.map(\.clientID) == ["client", "client", "other"])
-        #expect(preparing.members.allSatisfy { $0.memberAssignment.isEmpty && $0.memberMetadata.isEmpty })
+        #expect(preparing.members.map(\.memberAssignment) == [[0], [1], []] && preparing.members.allSatisfy { $0.memberMetadata.isEmpty })
     }
 
     @Test func onlyAnEmptyGroupIsDeletedAndWithAllItsRecords() throws {
@@ -66,7 +83,7 @@ import Testing
         let ids = group.settle(2) { $0.protocols = [("range", self.subscription("a", "b"))] }
         let (code, topics) = group.coordinator.admitOffsetDelete(groupID: "g")
         #expect(code == .none && topics == ["a", "b"])
-        #expect(group.coordinator.offsetsExpiry(of: "g") == .byCommitExcept(subscribedTopics: ["a", "b"]))
+        #expect(group.coordinator.offsetsExpiry(of: "g") == .never)
         _ = group.join { $0.memberID = ids[0] }
         #expect(group.coordinator.offsetsExpiry(of: "g") == .never)
         _ = group.leave(ids.map { ($0, nil) })

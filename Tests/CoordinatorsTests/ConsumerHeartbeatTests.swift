@@ -34,6 +34,10 @@ import Testing
         refused("InstanceId can't be null.") { $0.memberEpoch = -2 }
         refused("MemberId can't be empty.", version: 0) { ($0.memberID, $0.memberEpoch) = ("", -1) }
         refused("MemberId can't be longer than 200 bytes.") { $0.memberID = String(repeating: "x", count: 201) }
+        refused("InstanceId can't be longer than 249 bytes.") { $0.instanceID = String(repeating: "x", count: 250) }
+        refused("TopicPartitions can't name more than 262144 topics and partitions.") {
+            ($0.memberEpoch, $0.topicPartitions) = (1, [.init { $0.partitions = Array(repeating: 0, count: 1 << 18) }])
+        }
         #expect(harness.coordinator.groupIDs.isEmpty)
         #expect(harness.durable.isEmpty)
     }
@@ -51,6 +55,21 @@ import Testing
         }
         #expect(assignor.errorCode == .unsupportedAssignor)
         #expect(harness.coordinator.groupIDs.isEmpty)
+    }
+
+    /// A client that has lost an answer says everything anew, and is told everything.
+    @Test(arguments: [true, false]) func aWholeRequestIsAnsweredInFull(byPattern: Bool) {
+        var harness = harness()
+        let (names, pattern): ([String]?, String?) = byPattern ? (nil, "t") : (["t"], nil)
+        let epoch = harness.join("a", names, pattern: pattern).memberEpoch
+        #expect(harness.beat("a", epoch, owned: ["t": [0, 1, 2, 3, 4, 5]]).assignment == nil)
+        let topicID = harness.topics.id("t")
+        let whole = harness.heartbeat {
+            ($0.memberID, $0.memberEpoch, $0.rebalanceTimeoutMs) = ("a", epoch, 60_000)
+            ($0.subscribedTopicNames, $0.subscribedTopicRegex) = (names, pattern)
+            $0.topicPartitions = [.init { ($0.topicID, $0.partitions) = (topicID, [0, 1, 2, 3, 4, 5]) }]
+        }
+        #expect(harness.named(whole) == ["t": [0, 1, 2, 3, 4, 5]])
     }
 
     @Test func theFirstVersionLetsTheBrokerMakeTheMemberID() {

@@ -177,6 +177,36 @@ import Testing
         #expect(harness.named(harness.beat("new", 2))?["t"]?.count == 4)
     }
 
+    @Test func whoChangesItsProtocolIsNotWaitedForInTheOldOne() {
+        var (harness, old) = classicGroup()
+        harness.join("new")
+        #expect(harness.classicBeat(old, 1) == .rebalanceInProgress)
+        let moved = harness.join(old)
+        #expect(moved.errorCode == .none)
+        for _ in 0..<3 {
+            harness.wait(10_000)
+            harness.beat("new", harness.described("new")?.memberEpoch ?? 0)
+            #expect(harness.beat(old, harness.described(old)?.memberEpoch ?? 0).errorCode == .none)
+        }
+    }
+
+    @Test func anAdministratorPutsOutByInstanceIDAndIsAnsweredInItsWords() {
+        var harness = harness()
+        harness.join("new")
+        _ = harness.classicJoin("", owned: [:], instanceID: "i")
+        let request = LeaveGroupRequest {
+            $0.groupID = Self.group
+            $0.members = [.init { $0.groupInstanceID = "i" }, .init { $0.groupInstanceID = "j" }]
+        }
+        guard case .leave(let response) = harness.perform({ $0.leave(request, $1, at: $2) }, version: 5) else {
+            Issue.record("LeaveGroup was not answered")
+            return
+        }
+        #expect(response.members.map(\.memberID) == ["", ""] && response.members.map(\.groupInstanceID) == ["i", "j"])
+        #expect(response.members.map(\.errorCode) == [.none, .unknownMemberID])
+        #expect(harness.described.members.map(\.memberID) == ["new"])
+    }
+
     @Test func whoDoesNotRejoinInTimeIsFenced() {
         var (harness, old) = classicGroup()
         harness.join("new")

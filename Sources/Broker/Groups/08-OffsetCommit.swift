@@ -40,12 +40,13 @@ private struct OffsetsToCommit: Sendable {
         self.offsets = offsets
     }
 
-    /// The answer, where `code` became of the offsets that could be committed.
+    /// The answer, where `code` became of the commit: it is said of all partitions that are there.
     func response(_ code: ErrorCode) -> OffsetCommitResponse {
         guard code != .none else { return refused }
         var response = refused
         for topic in response.topics.indices {
-            for partition in response.topics[topic].partitions.indices where response.topics[topic].partitions[partition].errorCode == .none {
+            for partition in response.topics[topic].partitions.indices
+            where response.topics[topic].partitions[partition].errorCode != .unknownTopicOrPartition {
                 response.topics[topic].partitions[partition].errorCode = code
             }
         }

@@ -8,7 +8,10 @@ struct OffsetFetchHandler: Handler {
     func handle(_ request: OffsetFetchRequest, _ call: Call, _ reply: Reply) {
         var response = OffsetFetchResponse()
         if call.header.version >= 8 {
-            response.groups = request.groups.map { Self.answer($0, requireStable: request.requireStable, call) }
+            // A group named twice is answered once: answers may be long.
+            var seen: Set<String> = []
+            let groups = request.groups.filter { seen.insert($0.groupID).inserted }
+            response.groups = groups.map { Self.answer($0, requireStable: request.requireStable, call) }
         } else {
             var asked = OffsetFetchRequest.Group()
             asked.groupID = request.groupID
@@ -31,7 +34,8 @@ struct OffsetFetchHandler: Handler {
         answer.errorCode = call.broker.groups.admitFetch(
             groupID: asked.groupID, memberID: asked.memberID, memberEpoch: asked.memberEpoch)
         if let topics = asked.topics {
-            // The error goes with every partition: version 1 has no other place for it.
+            // Version 1 has no place for an error but the partitions, later ones have none for partitions beside one.
+            guard answer.errorCode == .none || call.header.version < 2 else { return answer }
             answer.topics = topics.map { Self.topic($0, of: asked.groupID, answer.errorCode, call.broker.store) }
         } else if answer.errorCode == .none {
             answer.topics = allTopics(of: asked.groupID, call.broker.store)

@@ -3,9 +3,7 @@ internal import KafkaProtocol
 /// DeleteGroups, versions 0–2 (KIP-229): groups without members go, and their offsets with them.
 struct DeleteGroupsHandler: Handler {
     func handle(_ request: DeleteGroupsRequest, _ call: Call, _ reply: Reply) {
-        // A group named twice is deleted once.
-        var seen: Set<String> = []
-        let groupIDs = request.groupsNames.filter { seen.insert($0).inserted }
+        let groupIDs = request.groupsNames.uniqued
         var response = DeleteGroupsResponse()
         response.results = groupIDs.map { groupID in
             var result = DeleteGroupsResponse.Result()

@@ -16,7 +16,7 @@ struct DescribeGroupsHandler: Handler {
     func handle(_ request: DescribeGroupsRequest, _ call: Call, _ reply: Reply) {
         call.offLoop {
             var response = DescribeGroupsResponse()
-            response.groups = request.groups.map { groupID in
+            response.groups = request.groups.uniqued.map { groupID in
                 var group = call.broker.groups.describe(groupID, version: call.header.version)
                 if request.includeAuthorizedOperations { group.authorizedOperations = AuthorizedOperations.group }
                 return group
@@ -31,12 +31,20 @@ struct ConsumerGroupDescribeHandler: Handler {
     func handle(_ request: ConsumerGroupDescribeRequest, _ call: Call, _ reply: Reply) {
         call.offLoop {
             var response = ConsumerGroupDescribeResponse()
-            response.groups = request.groupIDs.map { groupID in
+            response.groups = request.groupIDs.uniqued.map { groupID in
                 var group = call.broker.groups.describeConsumer(groupID)
                 if request.includeAuthorizedOperations { group.authorizedOperations = AuthorizedOperations.group }
                 return group
             }
             reply.send(response, capacity: 4096)
         }
+    }
+}
+
+extension [String] {
+    /// Each once, where it stands first: a group that is named a million times is answered once, since answers may be long.
+    var uniqued: [String] {
+        var seen: Set<String> = []
+        return filter { seen.insert($0).inserted }
     }
 }

@@ -7,9 +7,14 @@ struct JoinGroupHandler: Handler {
     func handle(_ request: JoinGroupRequest, _ call: Call, _ reply: Reply) { call.broker.groups.join(request, call, reply) }
 }
 
-/// SyncGroup, versions 0–5.
+/// SyncGroup, versions 0–5. From version 5 on the member has to say what protocol it thinks was agreed on (KIP-559).
 struct SyncGroupHandler: Handler {
-    func handle(_ request: SyncGroupRequest, _ call: Call, _ reply: Reply) { call.broker.groups.sync(request, call, reply) }
+    func handle(_ request: SyncGroupRequest, _ call: Call, _ reply: Reply) {
+        guard call.header.version < 5 || request.protocolType != nil && request.protocolName != nil else {
+            return reply.send(SyncGroupResponse { $0.errorCode = .inconsistentGroupProtocol })
+        }
+        call.broker.groups.sync(request, call, reply)
+    }
 }
 
 /// Heartbeat, versions 0–4.

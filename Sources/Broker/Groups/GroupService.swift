@@ -40,7 +40,9 @@ final class GroupService: Sendable {
     func load() throws(StoreError) {
         let now = Moment.now
         try state.withLock { state throws(StoreError) in
-            for groupID in store.groupIDs() { try load(groupID, into: &state.coordinator, at: now) }
+            // What a transaction is going to commit makes a group of those it is for.
+            let groupIDs = Set(store.groupIDs()).union(store.groupIDsWithPendingOffsets())
+            for groupID in groupIDs { try load(groupID, into: &state.coordinator, at: now) }
         }
         arm()
     }
@@ -244,9 +246,9 @@ final class GroupService: Sendable {
             count += state.withLock { state in
                 // What is being written may be younger than what the store shows, and what a transaction is to commit is younger.
                 guard !state.writes.isBusy(groupID), !store.hasPendingOffsets(of: groupID) else { return 0 }
-                let offsets = store.committedOffsets(of: groupID)
                 let expiry = state.coordinator.offsetsExpiry(of: groupID)
-                guard !expiry.isInUse else { return 0 }
+                guard expiry != .never else { return 0 }
+                let offsets = store.committedOffsets(of: groupID)
                 let expired = expiry.expired(among: offsets, retentionMs: retentionMs, now: now)
                 if expired.count == offsets.count {
                     let (code, effects) = state.coordinator.delete(groupID)
@@ -295,7 +297,7 @@ final class GroupService: Sendable {
         guard !state.isStopped else { return [] }
         let effects = state.coordinator.unload(groupID, answering: .coordinatorNotAvailable)
         do {
-            if store.groupIDs().contains(groupID) { try load(groupID, into: &state.coordinator, at: .now) }
+            if store.hasGroup(groupID) || store.hasPendingOffsets(of: groupID) { try load(groupID, into: &state.coordinator, at: .now) }
         } catch {
             logger.error("\(error)")
         }

@@ -23,20 +23,11 @@ struct OffsetExpiryService: Sendable {
 }
 
 extension OffsetsExpiry {
-    /// The group has members, or is about to.
-    var isInUse: Bool {
-        switch self {
-        case .never, .byCommitExcept: true
-        case .sinceEmpty, .byCommit: false
-        }
-    }
-
     /// The offsets that are past their time.
     func expired(among offsets: [OffsetKey: CommittedOffset], retentionMs: Int64, now: Int64) -> [OffsetKey] {
         let emptySinceMs: Int64
         switch self {
-        // A group with members keeps what it has committed, whatever they are subscribed to.
-        case .never, .byCommitExcept: return []
+        case .never: return []
         case .sinceEmpty(let wallClockMs): emptySinceMs = wallClockMs
         case .byCommit: emptySinceMs = .min
         }

@@ -132,6 +132,88 @@ import Testing
         }
     }
 
+    /// What an open transaction is going to commit for a group does not go with the group's expired offsets, nor because the
+    /// group has none yet.
+    @Test(arguments: [false, true]) func offsetsOfATransactionDoNotExpire(hasOthers: Bool) async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("t", partitions: 2)
+            let client = try broker.connect()
+            if hasOthers { _ = try client.ask(commit("g", "t", [1: 1])) }
+            let producer = try client.ask(InitProducerIdRequest { ($0.transactionalID, $0.transactionTimeoutMs) = ("x", 60_000) })
+            let pending = try client.ask(
+                TxnOffsetCommitRequest {
+                    ($0.transactionalID, $0.groupID, $0.producerID, $0.producerEpoch) = ("x", "g", producer.producerID, producer.producerEpoch)
+                    $0.topics = [.init { ($0.name, $0.partitions) = ("t", [.init { $0.committedOffset = 7 }]) }]
+                })
+            #expect(pending.topics[0].partitions[0].errorCode == .none)
+            _ = broker.server.context.groups.expireOffsets(retentionMs: 1, now: WallClock.nowMs + 1_000_000)
+            let end = try client.ask(
+                EndTxnRequest {
+                    ($0.transactionalID, $0.producerID, $0.producerEpoch, $0.committed) = ("x", producer.producerID, producer.producerEpoch, true)
+                })
+            #expect(end.errorCode == .none)
+            #expect(try client.ask(fetch("g", ["t": [0]])).groups[0].topics[0].partitions[0].committedOffset == 7)
+            #expect(try client.ask(ListGroupsRequest()).groups.map(\.groupID) == ["g"])
+            #expect(try client.ask(DeleteGroupsRequest { $0.groupsNames = ["g"] }).results.map(\.errorCode) == [.none])
+        }
+    }
+
+    /// As Kafka takes them: consumers without a group commit under the empty id, and what is wrong with the commit as a whole
+    /// is said of every partition that is there.
+    @Test func theEmptyGroupIDAndRefusedCommits() async throws {
+        try await TestBroker.with(["offset.metadata.max.bytes=10"]) { broker in
+            try await broker.createTopic("t", partitions: 2)
+            let client = try broker.connect()
+            #expect(codes(try client.ask(commit("", "t", [0: 5]))) == [.none])
+            #expect(try client.ask(fetch("", ["t": [0]])).groups[0].topics[0].partitions[0].committedOffset == 5)
+            #expect(try client.ask(DeleteGroupsRequest { $0.groupsNames = [""] }).results.map(\.errorCode) == [.none])
+            var stranger = commit("g", "t", [0: 1, 2: 1])
+            (stranger.memberID, stranger.generationIDOrMemberEpoch) = ("m", 3)
+            stranger.topics[0].partitions.append(
+                OffsetCommitRequest.Partition { ($0.partitionIndex, $0.committedMetadata) = (1, "12345678901") })
+            #expect(codes(try client.ask(stranger)) == [.groupIDNotFound, .unknownTopicOrPartition, .groupIDNotFound])
+        }
+    }
+
+    /// Asking for the same group a million times must not be a way to have it answered a million times.
+    @Test func aGroupThatIsAskedForTwiceIsAnsweredOnce() async throws {
+        try await TestBroker.with { broker in
+            let client = try broker.connect()
+            #expect(try client.ask(DescribeGroupsRequest { $0.groups = ["g", "h", "g"] }).groups.map(\.groupID) == ["g", "h"])
+            #expect(try client.ask(ConsumerGroupDescribeRequest { $0.groupIDs = ["g", "h", "g"] }).groups.map(\.groupID) == ["g", "h"])
+            var twice = fetch("g", nil)
+            twice.groups += twice.groups
+            #expect(try client.ask(twice).groups.map(\.groupID) == ["g"])
+        }
+    }
+
+    /// A member that is none is refused as a whole, without a word on its topics, since the version that can say so.
+    @Test func aRefusedFetchNamesNoTopics() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("t")
+            let client = try broker.connect()
+            let joined = try client.ask(
+                ConsumerGroupHeartbeatRequest {
+                    ($0.groupID, $0.memberID, $0.rebalanceTimeoutMs) = ("g", "m", 60_000)
+                    ($0.subscribedTopicNames, $0.topicPartitions) = (["t"], [])
+                })
+            #expect(joined.errorCode == .none)
+            var asked = fetch("g", ["t": [0]])
+            (asked.groups[0].memberID, asked.groups[0].memberEpoch) = ("m", joined.memberEpoch + 1)
+            let refused = try client.ask(asked).groups[0]
+            #expect(refused.errorCode == .staleMemberEpoch && refused.topics.isEmpty)
+        }
+    }
+
+    @Test func aSyncOfVersionFiveNamesTheProtocol() async throws {
+        try await TestBroker.with { broker in
+            let client = try broker.connect()
+            let request = SyncGroupRequest { ($0.groupID, $0.memberID) = ("g", "m") }
+            #expect(try client.ask(request).errorCode == .inconsistentGroupProtocol)
+            #expect(try client.ask(request, version: 4).errorCode == .unknownMemberID)
+        }
+    }
+
     @Test func offsetsOfNobodyExpireByTheirCommit() async throws {
         try await TestBroker.with { broker in
             try await broker.createTopic("old", partitions: 2)
