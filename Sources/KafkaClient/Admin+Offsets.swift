@@ -116,7 +116,7 @@ extension Admin {
 
     /// Does `operation` once for each broker that leads some of `partitions`, with fresh metadata after a failure.
     /// - Returns: what the last call returned.
-    private func atLeaders<Result>(
+    func atLeaders<Result>(
         _ partitions: [TopicPartition], _ operation: (Connection, [TopicPartition]) async throws(ClientError) -> Result
     ) async throws(ClientError) -> Result {
         let topics = Array(Set(partitions.map(\.topic)))

@@ -21,8 +21,8 @@ public final class Cluster: Sendable {
     private struct State {
         var metadata = ClusterMetadata()
         var connections: [BrokerAddress: Connection] = [:]
-        /// By group.
-        var coordinators: [String: BrokerAddress] = [:]
+        /// Of groups and transactional ids.
+        var coordinators: [CoordinatorKey: BrokerAddress] = [:]
         var isClosed = false
     }
 
@@ -152,9 +152,14 @@ public final class Cluster: Sendable {
         throw failure
     }
 
-    /// The broker that coordinated the group when last asked, nil when that is not known (any more).
-    func knownCoordinator(of group: String) -> BrokerAddress? { state.withLock { $0.coordinators[group] } }
-    func remember(coordinator: BrokerAddress?, of group: String) { state.withLock { $0.coordinators[group] = coordinator } }
+    /// The broker that was the coordinator when last asked, nil when that is not known (any more).
+    func knownCoordinator(of name: String, _ kind: CoordinatorKind = .group) -> BrokerAddress? {
+        state.withLock { $0.coordinators[CoordinatorKey(kind: kind, name: name)] }
+    }
+
+    func remember(coordinator: BrokerAddress?, of name: String, _ kind: CoordinatorKind = .group) {
+        state.withLock { $0.coordinators[CoordinatorKey(kind: kind, name: name)] = coordinator }
+    }
 
     func connection(to address: BrokerAddress) async throws(ClientError) -> Connection {
         if let open = state.withLock({ $0.connections[address] }), open.isOpen { return open }

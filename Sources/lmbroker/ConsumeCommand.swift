@@ -13,6 +13,7 @@ struct ConsumeCommand: AsyncParsableCommand {
               lmbroker consume greetings --until-end
               lmbroker consume events --from @2026-11-22T16:00 --format '%p:%o %k %s\\n'
               lmbroker consume events --json --count 10
+              lmbroker consume payments --isolation read_committed
 
             With --group it shares the topics' partitions with everyone who reads in the same group, goes on where the group left \
             off, and commits what has been written; after a crash some records may come again, none is left out. Ctrl-C leaves the \
@@ -54,14 +55,23 @@ struct ConsumeCommand: AsyncParsableCommand {
     @Flag(help: "Write each record as one line of JSON; what is not UTF-8 comes in base64.")
     var json = false
 
-    @Flag(help: "Leave out records of open and aborted transactions.")
+    @Option(
+        help: ArgumentHelp(
+            "Which records of transactions to read: read_uncommitted for all, read_committed for none of open and aborted ones.",
+            valueName: "level"))
+    var isolation: ReadingIsolation?
+
+    @Flag(help: "The same as --isolation read_committed.")
     var readCommitted = false
+
+    private var isolationLevel: IsolationLevel { readCommitted || isolation == .committed ? .readCommitted : .readUncommitted }
 
     func validate() throws {
         if Set(topics).count < topics.count { throw ValidationError("A topic is named twice.") }
         if topics.count > 1, !partition.isEmpty { throw ValidationError("--partition goes with one topic only.") }
         if group.group != nil { try group.validate(from: from, partitions: partition) } else { try group.validateAbsence() }
         if json, format != nil { throw ValidationError("--json and --format exclude each other.") }
+        if readCommitted, isolation == .uncommitted { throw ValidationError("--read-committed and --isolation read_uncommitted exclude each other.") }
         if let count, count < 0 { throw ValidationError("--count cannot be negative.") }
         if let format {
             do { _ = try RecordFormat(parsing: format) } catch { throw ValidationError("--format: \(error).") }
@@ -74,7 +84,7 @@ struct ConsumeCommand: AsyncParsableCommand {
             defer { cluster.close() }
             if let name = group.group { return try await read(cluster, group: name) }
             var options = ConsumerOptions()
-            options.isolation = readCommitted ? .readCommitted : .readUncommitted
+            options.isolation = isolationLevel
             let consumer = Consumer(cluster, options: options)
             defer { consumer.close() }
             let interruption = Interruption { consumer.close() }
@@ -99,9 +109,9 @@ struct ConsumeCommand: AsyncParsableCommand {
 
     private func read(_ cluster: Cluster, group name: String) async throws {
         let partitions = try await partitions(cluster)
-        let ends = untilEnd ? try await Admin(cluster).offsets(all(partitions, .latest)) : nil
+        let ends = untilEnd ? try await Admin(cluster).offsets(all(partitions, .latest), isolation: isolationLevel) : nil
         var fetching = ConsumerOptions()
-        fetching.isolation = readCommitted ? .readCommitted : .readUncommitted
+        fetching.isolation = isolationLevel
         let reading = GroupReading(cluster, group: name, options: group.options(from: from, fetching: fetching), ends: ends)
         var printer = RecordPrinter(format: try recordFormat, starts: [:], ends: nil, limit: count)
         try await reading.run(topics, &printer)
@@ -136,4 +146,10 @@ struct ConsumeCommand: AsyncParsableCommand {
         }
         try printer.out.flush()
     }
+}
+
+/// Named as Kafka's clients do.
+enum ReadingIsolation: String, ExpressibleByArgument, CaseIterable {
+    case uncommitted = "read_uncommitted"
+    case committed = "read_committed"
 }

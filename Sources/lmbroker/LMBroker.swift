@@ -19,8 +19,8 @@ struct LMBroker: AsyncParsableCommand {
             64 the command line makes no sense; 69 no broker can be reached; 130 interrupted.
             """,
         subcommands: [
-            ServeCommand.self, ProduceCommand.self, ConsumeCommand.self, TopicCommand.self, GroupCommand.self, BackupCommand.self,
-            VerifyCommand.self,
+            ServeCommand.self, ProduceCommand.self, ConsumeCommand.self, TopicCommand.self, GroupCommand.self, TransactionCommand.self,
+            BackupCommand.self, VerifyCommand.self,
         ],
         defaultSubcommand: ServeCommand.self
     )
