@@ -3,6 +3,8 @@ import KafkaProtocol
 /// The requests that a broker takes, and in which versions.
 struct BrokerVersions: Sendable {
     private var ranges: [ApiKey: ClosedRange<Int16>] = [:]
+    /// The cluster's feature level `transaction.version` (KIP-890), 0 where it has none.
+    private(set) var transactionVersion: Int16 = 0
 
     init() {}
 
@@ -10,6 +12,7 @@ struct BrokerVersions: Sendable {
         for range in response.apiKeys where range.minVersion <= range.maxVersion {
             ranges[ApiKey(rawValue: range.apiKey)] = range.minVersion...range.maxVersion
         }
+        transactionVersion = response.finalizedFeatures.first { $0.name == "transaction.version" }?.maxVersionLevel ?? 0
     }
 
     /// The newest version that the broker takes, the client speaks (`known`) and `limit` allows; nil if there is none.

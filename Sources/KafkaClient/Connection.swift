@@ -101,6 +101,12 @@ public final class Connection: Sendable {
         brokerVersions.best(R.key, within: R.versions, atMost: limit)
     }
 
+    /// Whether the cluster's transactions are of version 2: partitions and groups come in by themselves, and each end bumps
+    /// the epoch (KIP-890).
+    var hasTransactionVersion2: Bool {
+        brokerVersions.transactionVersion >= 2 && (version(of: EndTxnRequest.self) ?? 0) >= 5
+    }
+
     /// Sends a request in the newest version that both sides speak.
     ///
     /// - Parameters:

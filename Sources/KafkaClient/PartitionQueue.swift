@@ -77,6 +77,18 @@ struct PartitionQueue<Batch: QueuedBatch> {
         return batch
     }
 
+    /// Whether nothing that was given to the queue before the batch is still in it.
+    func isEarliest(_ batch: Batch) -> Bool {
+        let earliest = [waiting.first?.order, inFlight.first?.order].compactMap { $0 }.min()
+        return earliest.map { batch.order <= $0 } ?? true
+    }
+
+    /// Numbers begin anew, under an identity to be given. Between two transactions, with nothing on its way.
+    mutating func renew() {
+        precondition(isEmpty, "a queue changes its identity when nothing of the old one is left")
+        (identity, retired, nextSequence, isRecovering, isResending) = (nil, nil, 0, false, false)
+    }
+
     /// The batch is done with, for good or bad.
     mutating func remove(_ batch: Batch) {
         if !land(batch) { waiting.removeAll { $0 === batch } }
@@ -105,8 +117,7 @@ struct PartitionQueue<Batch: QueuedBatch> {
     /// What follows when the broker says that the number of `batch` is not the next one, or that it does not know the
     /// producer: an earlier batch still has to arrive, or the broker has lost count and numbering starts over.
     mutating func refuseSequence(of batch: Batch) {
-        let earliest = [waiting.first?.order, inFlight.first?.order].compactMap { $0 }.min()
-        let isEarliest = earliest.map { batch.order <= $0 } ?? true
+        let isEarliest = isEarliest(batch)
         retry(batch)
         // An answer to what was sent before numbering started over says nothing about the present numbers.
         if isEarliest, batch.place != nil { startOver() }

@@ -15,17 +15,19 @@ public final class Producer: Sendable {
     public let cluster: Cluster
     public let options: ProducerOptions
     let inbox: ProducerInbox
-    private let sender: ProducerSender
+    let sender: ProducerSender
     private let topics = Mutex<[String: ProducerTopic]>([:])
 
-    public init(_ cluster: Cluster, options: ProducerOptions = ProducerOptions()) {
+    public convenience init(_ cluster: Cluster, options: ProducerOptions = ProducerOptions()) { self.init(cluster, options: options, gate: nil) }
+
+    init(_ cluster: Cluster, options: ProducerOptions, gate: TransactionGate?) {
         var options = options
         // Numbers are checked by what the leader and its replicas have on record: only that answer counts.
         if options.acknowledgement != .all { options.isIdempotent = false }
         self.cluster = cluster
         self.options = options
         inbox = ProducerInbox(byteCountMax: options.bufferByteCountMax)
-        sender = ProducerSender(cluster: cluster, options: options, inbox: inbox)
+        sender = ProducerSender(cluster: cluster, options: options, inbox: inbox, gate: gate)
     }
 
     /// A topic to write to, once all its partitions have leaders.

@@ -44,13 +44,13 @@ final class ProducerBatch: QueuedBatch, @unchecked Sendable {
 
     /// Makes the bytes for the wire, or gives those made before their new place in the sequence.
     /// - Returns: their number.
-    func seal(_ options: ProducerOptions) throws(ClientError) -> Int {
+    func seal(_ options: ProducerOptions, isTransactional: Bool) throws(ClientError) -> Int {
         if sealed.readableBytes == 0 {
             let bytes: [UInt8]
             do throws(CompressionError) {
                 bytes = try builder.finish(
                     codec: options.codec, producerID: place?.identity.id ?? -1, producerEpoch: place?.identity.epoch ?? -1,
-                    baseSequence: place?.sequence ?? -1)
+                    baseSequence: place?.sequence ?? -1, transactional: isTransactional)
             } catch {
                 throw .invalid("the records cannot be compressed: \(error)")
             }

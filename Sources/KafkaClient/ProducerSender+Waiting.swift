@@ -73,7 +73,8 @@ extension ProducerSender {
             lane.queue.adopt(identity)
             return true
         }
-        guard !isAskingIdentity else { return false }
+        // A transactional producer is told who it is.
+        guard !isAskingIdentity, gate == nil else { return false }
         isAskingIdentity = true
         Task { [cluster, eventLoop] in
             let result: Result<ProducerIdentity, ClientError>

@@ -9,6 +9,8 @@ final class ProducerSender: @unchecked Sendable {
     let eventLoop: any EventLoop
     let options: ProducerOptions
     let inbox: ProducerInbox
+    /// Nil unless the producer is transactional.
+    let gate: TransactionGate?
 
     var lanes: [TopicPartition: PartitionLane] = [:]
     var brokers: [Int32: BrokerLane] = [:]
@@ -19,11 +21,12 @@ final class ProducerSender: @unchecked Sendable {
     var wakeUp: (task: Scheduled<Void>, deadline: NIODeadline)?
     var outstanding = OutstandingBatches()
 
-    init(cluster: Cluster, options: ProducerOptions, inbox: ProducerInbox) {
+    init(cluster: Cluster, options: ProducerOptions, inbox: ProducerInbox, gate: TransactionGate?) {
         self.cluster = cluster
         eventLoop = cluster.eventLoop
         self.options = options
         self.inbox = inbox
+        self.gate = gate
     }
 
     /// Takes in what was closed and sends what may be sent.
@@ -35,6 +38,7 @@ final class ProducerSender: @unchecked Sendable {
             batch.lane.queue.append(batch)
             stand(batch.lane)
         }
+        abandon()
         expire()
         for broker in brokers.values { serve(broker) }
     }
@@ -87,10 +91,10 @@ final class ProducerSender: @unchecked Sendable {
                 wake(at: notBefore)
                 continue
             }
-            if lane.queue.needsIdentity, !identify(lane) { continue }
+            if !admit(lane) || lane.queue.needsIdentity && !identify(lane) { continue }
             guard let batch = lane.queue.next() else { continue }
             do throws(ClientError) {
-                byteCount += try batch.seal(options)
+                byteCount += try batch.seal(options, isTransactional: gate != nil)
                 batches.append(batch)
                 stand(lane)
             } catch {
@@ -103,7 +107,8 @@ final class ProducerSender: @unchecked Sendable {
 
     private func send(_ batches: [ProducerBatch], to broker: BrokerLane, over connection: Connection) {
         let sorted = batches.sorted { $0.lane.partition.topic < $1.lane.partition.topic }
-        let request = ProduceRequest(sorted, options)
+        var request = ProduceRequest(sorted, options)
+        request.transactionalID = gate?.transactionalID
         let pieces = sorted.map(\.sealed)
         broker.requestsInFlight += 1
         guard options.acknowledgement != .none else {
@@ -117,7 +122,7 @@ final class ProducerSender: @unchecked Sendable {
             }
             return
         }
-        connection.send(request, batches: pieces, holding: options.requestTimeout).whenComplete { result in
+        connection.send(request, batches: pieces, atMost: gate?.produceVersionMax ?? .max, holding: options.requestTimeout).whenComplete { result in
             broker.requestsInFlight -= 1
             switch result {
             case .success(let answer):
@@ -155,7 +160,7 @@ final class ProducerSender: @unchecked Sendable {
         case .duplicateSequenceNumber:
             deliver(batch, offset: -1)
         case .outOfOrderSequenceNumber, .unknownProducerID, .invalidProducerEpoch:
-            guard options.isIdempotent else { return fail(batch, answer) }
+            guard options.isIdempotent, gate?.isForGood(answer.errorCode, batch) != true else { return fail(batch, answer) }
             lane.queue.refuseSequence(of: batch)
             postpone(lane)
         case let code where code.isRetriable:
@@ -214,6 +219,7 @@ final class ProducerSender: @unchecked Sendable {
         batch.lane.queue.remove(batch)
         inbox.release(batch.byteCount)
         batch.complete(result)
+        if case .failure(let error) = result { gate?.onFailure(error) }
         options.onDelivery?(
             BatchDelivery(partition: batch.lane.partition, recordCount: Int(batch.recordCount), byteCount: batch.byteCount, result: result))
         outstanding.remove(batch)

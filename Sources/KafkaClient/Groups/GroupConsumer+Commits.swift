@@ -89,7 +89,7 @@ extension GroupConsumer {
         }
     }
 
-    private func gone(_ code: ErrorCode) -> ClientError {
+    func gone(_ code: ErrorCode) -> ClientError {
         .broker(code, "the group \(group) has gone on without this consumer: what is not committed is read again by another")
     }
 }

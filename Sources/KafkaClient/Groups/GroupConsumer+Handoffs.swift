@@ -29,7 +29,7 @@ extension GroupConsumer {
 
     /// Begins to read where the group left off.
     /// - Returns: false when the consumer was stopped before that was known.
-    private func takeOn(_ partitions: Set<TopicPartition>) async throws(ClientError) -> Bool {
+    func takeOn(_ partitions: Set<TopicPartition>) async throws(ClientError) -> Bool {
         guard !partitions.isEmpty else { return true }
         while true {
             let (isStopped, isMember) = state.withLock { ($0.isStopped, $0.identity.generation >= 0) }

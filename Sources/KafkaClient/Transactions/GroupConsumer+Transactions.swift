@@ -1,0 +1,94 @@
+import KafkaProtocol
+import Synchronization
+
+// A group's consumer whose offsets are committed by transactions.
+extension GroupConsumer {
+    /// Reads on from where the group has committed, as after an abort of the transaction that what was read went into:
+    /// all that was handed out since comes again. Not while `next` is waited for.
+    public func rewind() async throws(ClientError) {
+        let partitions = state.withLock { state in
+            precondition(!state.isAsking, "a consumer is not rewound while it is asked for records")
+            state.inHand = nil
+            (state.done, state.committed) = ([:], [:])
+            return state.assigned
+        }
+        if partitions.isEmpty { return }
+        try await reader.remove(partitions)
+        // False when it was stopped meanwhile: then nothing is read any more.
+        _ = try await takeOn(partitions)
+    }
+
+    /// What is done and not committed, with what was handed out last.
+    func positionsToCommit() -> [TopicPartition: OffsetPosition] {
+        state.withLock { state in
+            var positions = state.uncommitted
+            if let (partition, position) = state.inHand, state.assigned.contains(partition) { positions[partition] = position }
+            return positions
+        }
+    }
+
+    func committed(byTransaction positions: [TopicPartition: OffsetPosition]) {
+        state.withLock { state in
+            for (partition, position) in positions where state.assigned.contains(partition) { state.committed[partition] = position }
+        }
+    }
+
+    /// Commits the positions as part of a transaction, which shows them when it is committed itself. The coordinator
+    /// refuses it when the group has gone on without this member (KIP-447).
+    func commit(
+        _ positions: [TopicPartition: OffsetPosition], transactionalID: String, producer: ProducerIdentity, isVersion2: Bool
+    ) async throws(ClientError) {
+        let end = ContinuousClock.now + cluster.options.operationTimeout
+        while true {
+            let identity = state.withLock { $0.identity }
+            guard identity.generation >= 0 else { throw gone(.unknownMemberID) }
+            var request = TxnOffsetCommitRequest(positions)
+            (request.transactionalID, request.producerID, request.producerEpoch) = (transactionalID, producer.id, producer.epoch)
+            (request.groupID, request.generationID, request.memberID) = (group, identity.generation, identity.memberID)
+            request.groupInstanceID = options.instanceID
+            do throws(ClientError) {
+                return try await send(request, isVersion2: isVersion2, within: end - .now)
+            } catch {
+                switch error.code {
+                case .staleMemberEpoch? where .now < end:
+                    // The next heartbeat brings the new epoch.
+                    do { try await Task.sleep(for: .milliseconds(50)) } catch { throw .closed }
+                case .unknownMemberID?, .illegalGeneration?, .fencedMemberEpoch?, .fencedInstanceID?:
+                    let code = error.code ?? .unknownMemberID
+                    driver.tell(.commitRefused(code, generation: identity.generation))
+                    throw gone(code)
+                default: throw error
+                }
+            }
+        }
+    }
+
+    private func send(_ request: TxnOffsetCommitRequest, isVersion2: Bool, within limit: Duration) async throws(ClientError) {
+        try await cluster.atCoordinator(of: group, within: limit) { (connection) async throws(ClientError) in
+            let response = try await connection.call(request, atMost: isVersion2 ? .max : 4)
+            for topic in response.topics {
+                for answer in topic.partitions where answer.errorCode != .none {
+                    let partition = TopicPartition(topic.name, answer.partitionIndex)
+                    throw ClientError.broker(answer.errorCode, "the group \(self.group) cannot commit \(partition) in a transaction")
+                }
+            }
+        }
+    }
+}
+
+extension TxnOffsetCommitRequest {
+    init(_ positions: [TopicPartition: OffsetPosition]) {
+        self.init()
+        topics = Dictionary(grouping: positions, by: \.key.topic).sorted { $0.key < $1.key }.map { topic, positions in
+            Topic {
+                $0.name = topic
+                $0.partitions = positions.sorted { $0.key.partition < $1.key.partition }.map { partition, position in
+                    Partition {
+                        ($0.partitionIndex, $0.committedOffset) = (partition.partition, position.offset)
+                        ($0.committedLeaderEpoch, $0.committedMetadata) = (position.leaderEpoch, position.metadata)
+                    }
+                }
+            }
+        }
+    }
+}
