@@ -5,7 +5,8 @@
  *   load consume  key=value…   reads records from every partition until it has had `records` of them
  *
  * Keys: broker topic partitions size records seconds rate_mb_s from(beginning|end) linger_ms codec
- * idempotent. Anything with a dot goes to librdkafka as it is (batch.size=…). One line of JSON comes out.
+ * idempotent transaction (records in each; needs transactional.id=…). Anything with a dot goes to librdkafka as it is
+ * (batch.size=…). One line of JSON comes out.
  */
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
@@ -18,11 +19,11 @@
 struct settings {
     const char *broker, *topic, *from, *codec;
     int partitions, linger_ms, idempotent;
-    long size, records;
+    long size, records, transaction;
     double seconds, rate_mb_s;
 };
 
-static struct settings set = {"127.0.0.1:9092", "bench", "beginning", "none", 1, 5, 0, 1024, 1000000, 0, 0};
+static struct settings set = {"127.0.0.1:9092", "bench", "beginning", "none", 1, 5, 0, 1024, 1000000, 0, 0, 0};
 static rd_kafka_conf_t *configuration;
 static long acknowledged, failed;
 static volatile sig_atomic_t interrupted;
@@ -59,6 +60,7 @@ static void parse(int count, char **arguments) {
         else if (!strcmp(name, "idempotent")) set.idempotent = atoi(value);
         else if (!strcmp(name, "size")) set.size = atol(value);
         else if (!strcmp(name, "records")) set.records = atol(value);
+        else if (!strcmp(name, "transaction")) set.transaction = atol(value);
         else if (!strcmp(name, "seconds")) set.seconds = atof(value);
         else if (!strcmp(name, "rate_mb_s")) set.rate_mb_s = atof(value);
         else fail(name, "no such key");
@@ -82,7 +84,7 @@ static rd_kafka_t *producer(void) {
     configure("linger.ms", linger);
     configure("acks", "all");
     configure("compression.codec", set.codec);
-    configure("enable.idempotence", set.idempotent ? "true" : "false");
+    configure("enable.idempotence", set.idempotent || set.transaction ? "true" : "false");
     configure("queue.buffering.max.messages", "1000000");
     configure("queue.buffering.max.kbytes", "262144");
     rd_kafka_conf_set_dr_msg_cb(configuration, delivered);
@@ -115,8 +117,19 @@ static void hold_rate(rd_kafka_t *client, double begun, long sent) {
         rd_kafka_poll(client, ahead > 0.01 ? 10 : 1);
 }
 
+static void succeed(const char *what, rd_kafka_error_t *error) {
+    if (error != NULL) fail(what, rd_kafka_error_string(error));
+}
+
+static void begin_transaction(rd_kafka_t *client) { succeed("begin", rd_kafka_begin_transaction(client)); }
+static void commit_transaction(rd_kafka_t *client) { succeed("commit", rd_kafka_commit_transaction(client, 60000)); }
+
 static void produce(void) {
     rd_kafka_t *client = producer();
+    if (set.transaction > 0) {
+        succeed("init", rd_kafka_init_transactions(client, 30000));
+        begin_transaction(client);
+    }
     rd_kafka_topic_t *topic = rd_kafka_topic_new(client, set.topic, NULL);
     size_t pool = 1 << 20;
     char *bytes = random_bytes(pool + set.size);
@@ -125,11 +138,16 @@ static void produce(void) {
     if (rd_kafka_flush(client, 20000)) fail("flush", "the first record was not answered");
     acknowledged = 0;
     double begun = now(), reported = begun;
-    long sent = 0, reported_at = 0;
+    long sent = 0, reported_at = 0, committed = 0;
     while (!interrupted && (set.seconds > 0 ? now() - begun < set.seconds : sent < set.records)) {
         for (int i = 0; i < 64; i++, sent++)
             send_one(client, topic, (int)(sent % set.partitions), bytes + (sent * 7919) % pool);
         rd_kafka_poll(client, 0);
+        if (set.transaction > 0 && sent - committed >= set.transaction) {
+            commit_transaction(client);
+            begin_transaction(client);
+            committed = sent;
+        }
         if (set.rate_mb_s > 0) hold_rate(client, begun, sent);
         if (set.seconds > 60 && now() - reported >= 10) {
             printf("{\"elapsed\": %.1f, \"mb_s\": %.2f}\n", now() - begun,
@@ -138,6 +156,7 @@ static void produce(void) {
             reported = now(), reported_at = acknowledged;
         }
     }
+    if (set.transaction > 0) commit_transaction(client);
     if (rd_kafka_flush(client, 60000)) fail("flush", "not everything was answered within a minute");
     double seconds = now() - begun;
     printf("{\"records\": %ld, \"failed\": %ld, \"seconds\": %.4f, \"records_s\": %.1f, \"mb_s\": %.2f}\n", acknowledged,

@@ -1,7 +1,8 @@
 /* Kafka's protocol in the small: requests are put together, replies taken apart, and connections polled in one thread.
  *
- * Included by groups.c alone; there is one request under way on a connection at any time.
+ * Included by groups.c and transactions.c; there is one request under way on a connection at any time.
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@ typedef struct Member {
 static void fail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "groups: ");
+    fprintf(stderr, "%s: ", program_invocation_short_name);
     vfprintf(stderr, format, arguments);
     fprintf(stderr, "\n");
     exit(1);

@@ -132,6 +132,19 @@ class Report:
         self.verdict("anonymous MB of 10,000 idle groups", round(figures["memory_mb"]["high"], 1), "≤ 50",
                      figures["memory_mb"]["high"] <= 50)
 
+    def transactions(self, case, figures):
+        self.line(case.title, f"{show(figures['transactions_s']):>22} {'txns/s':12} raw LMDB {show(figures['raw_transactions_s']):>18} txns/s   "
+                              f"ratio {show(figures['ratio'], '{:.2f}')}")
+        self.line("", f"p50 {figures['p50_ms']['median']:.2f} ms, p99 {figures['p99_ms']['median']:.2f} ms; "
+                      f"{figures['commits_each']['median']:.2f} commits of LMDB for each, one alone takes it "
+                      f"{figures['raw_commit_ms']['median']:.2f} ms; broker {figures['broker_cores']['median']:.2f} cores")
+
+    def read_committed(self, figures):
+        self.line("consume 1 KB in transactions", f"read_committed {show(figures['committed_mb_s'])} MB/s, read_uncommitted "
+                                                  f"{show(figures['uncommitted_mb_s'])} MB/s")
+        ratio = figures["ratio"]["median"]
+        self.verdict("read_committed consumption, of read_uncommitted", round(ratio, 2), "≥ 0.9", ratio >= 0.9)
+
     def print_verdicts(self):
         print("\nTargets")
         for entry in self.verdicts:
