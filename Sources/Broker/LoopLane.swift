@@ -47,6 +47,15 @@ final class LoopLane: Lane, @unchecked Sendable {
         if openTurns == 0 { settle() }
     }
 
+    /// Puts what waits for the end of the turn into the store's inbox now: for whoever submits by another way and has to
+    /// come behind it.
+    func submitWaiting() {
+        loop.assertInEventLoop()
+        guard !submissions.isEmpty else { return }
+        store.submit(submissions)
+        submissions.removeAll(keepingCapacity: true)
+    }
+
     /// Has `connection` write what it can at the end of the turn.
     func touch(_ connection: Connection) {
         touched.append(connection)

@@ -214,6 +214,8 @@ final class TransactionService: Sendable {
         _ transactionalID: String, _ lane: LoopLane, _ body: (inout TransactionCoordinator) -> (Response, TransactionEffects),
         finish: @escaping @Sendable (Result<Response, ProtocolError>) -> Void
     ) {
+        // Batches and offsets that the same connection sent before are still part of what this may end.
+        lane.submitWaiting()
         let ready = state.withLock { state -> Result<Response, ProtocolError>? in
             if let busy = busy(transactionalID, state) { return .failure(ProtocolError(busy)) }
             let (response, effects) = body(&state.coordinator)
