@@ -118,7 +118,7 @@ REQUESTS = {
     "Heartbeat": lambda topic, tid, v: dict(group_id=topic, generation_id=1, member_id="m"),
     "LeaveGroup": lambda topic, tid, v: dict(group_id=topic) | (
         dict(members=[dict(member_id="m")]) if v >= 3 else dict(member_id="m")),
-    "SyncGroup": lambda topic, tid, v: dict(group_id=topic, generation_id=1, member_id="m"),
+    "SyncGroup": lambda topic, tid, v: dict(group_id=topic, generation_id=1, member_id="m", protocol_type="consumer", protocol_name="range"),
     "DescribeGroups": lambda topic, tid, v: dict(groups=[topic]),
     "ListGroups": lambda topic, tid, v: {},
     "DeleteGroups": lambda topic, tid, v: dict(groups_names=[f"{topic}-none"]),
