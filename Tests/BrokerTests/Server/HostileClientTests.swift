@@ -47,7 +47,8 @@ import Testing
             }
             _ = try broker.connect().ask(ApiVersionsRequest())
             #expect(broker.server.context.requestBytes.usedBytes == 0)
-            #expect(residentKilobytes() < 500_000)
+            // 20 GB were announced. Other tests use memory of this process meanwhile.
+            #expect(residentKilobytes() < 4_000_000)
             withExtendedLifetime(clients) {}
         }
     }
