@@ -19,6 +19,12 @@ final class ResponseRouter: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var nextCorrelationID: Int32 = 1
     private var timer: (task: Scheduled<Void>, deadline: NIODeadline)?
+    /// Bytes that came and were not looked at yet. Whoever is handed an answer may write, and a write that fails makes NIO
+    /// read, in the middle of it, what came before the connection broke.
+    private var arrived = CircularBuffer<ByteBuffer>()
+    private var isRouting = false
+    /// The connection broke while answers were being handed out: they come first.
+    private var ending: ClientError?
     /// Why the connection ended, once it has.
     private var failure: ClientError?
 
@@ -34,7 +40,7 @@ final class ResponseRouter: ChannelInboundHandler {
 
     /// Sends one request whose answer fulfils `promise`.
     func send(_ pieces: RequestPieces, correlationID: Int32, deadline: NIODeadline, promise: EventLoopPromise<Frame>) {
-        guard let context, failure == nil else { return promise.fail(failure ?? .closed) }
+        guard let context, failure == nil else { return promise.fail(failure ?? ending ?? .closed) }
         waiting.append(Waiting(correlationID: correlationID, deadline: deadline, promise: promise))
         for piece in pieces { context.write(Self.wrapOutboundOut(piece), promise: nil) }
         context.flush()
@@ -43,7 +49,7 @@ final class ResponseRouter: ChannelInboundHandler {
 
     /// Sends one request that the broker does not answer; `promise` is fulfilled when it has left.
     func sendUnanswered(_ pieces: RequestPieces, promise: EventLoopPromise<Void>) {
-        guard let context, failure == nil else { return promise.fail(failure ?? .closed) }
+        guard let context, failure == nil else { return promise.fail(failure ?? ending ?? .closed) }
         for (index, piece) in pieces.enumerated() {
             context.write(Self.wrapOutboundOut(piece), promise: index == pieces.count - 1 ? promise : nil)
         }
@@ -66,36 +72,47 @@ final class ResponseRouter: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        end(.connectionLost("the connection to \(address) has ended"))
+        endWhenRouted(.connectionLost("the connection to \(address) has ended"))
         self.context = nil
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var buffer = Self.unwrapInboundIn(data)
+        arrived.append(Self.unwrapInboundIn(data))
+        guard !isRouting else { return }
+        isRouting = true
         do {
-            while let frame = try assembler.next(from: &buffer) { route(frame) }
+            while var buffer = arrived.popFirst() {
+                while let frame = try assembler.next(from: &buffer) { route(frame) }
+            }
         } catch {
             end(.malformed("\(address) does not speak Kafka's protocol: it sent a response of an impossible length"))
         }
+        isRouting = false
+        if let ending { end(ending) }
+    }
+
+    private func endWhenRouted(_ error: ClientError) {
+        if isRouting { ending = ending ?? error } else { end(error) }
     }
 
     private func route(_ frame: Frame) {
         guard failure == nil else { return }
         let correlationID = try? responseCorrelationID(frame.span)
         guard let request = waiting.first, request.correlationID == correlationID else {
-            return end(.malformed("\(address) answered out of order"))
+            let asked = waiting.first.map { "request \($0.correlationID)" } ?? "none"
+            return end(.malformed("\(address) answered request \(correlationID ?? 0) where \(asked) was to be answered"))
         }
         waiting.removeFirst()
         request.promise.succeed(frame)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        end(.connectionLost("\(address) closed the connection"))
+        endWhenRouted(.connectionLost("\(address) closed the connection"))
         context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end(.connectionLost("the connection to \(address) broke: \(error)"))
+        endWhenRouted(.connectionLost("the connection to \(address) broke: \(error)"))
     }
 
     // MARK: Deadlines
