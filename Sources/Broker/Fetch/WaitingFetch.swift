@@ -102,7 +102,9 @@ final class WaitingFetch: @unchecked Sendable {
     func answer() {
         let admitted = call.broker.responseBytes.admit(wantedBytes, least: Self.bytesLeast)
         guard needsDisk else { return answer(admitted) }
-        reply.expect(admitted)
+        // The first batch comes whole, however little was admitted. Counted too low, a row of such fetches would get past
+        // what a connection may have waiting.
+        reply.expect(max(admitted, Self.bytesExpectedLeast))
         call.broker.readers.submit { state in
             guard case .active = state else {
                 self.call.broker.responseBytes.giveBack(admitted)
@@ -114,6 +116,8 @@ final class WaitingFetch: @unchecked Sendable {
 
     /// What an answer may hold even when the broker's answers use up their memory.
     private static let bytesLeast = 64 << 10
+    /// What an answer that is still to be read is taken for at least: a batch of the usual greatest size.
+    private static let bytesExpectedLeast = 1 << 20
 
     private var needsDisk: Bool { findings.contains { !$0.isTail && $0.availableBytes > 0 } }
 
