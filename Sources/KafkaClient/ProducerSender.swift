@@ -87,6 +87,8 @@ final class ProducerSender: @unchecked Sendable {
                 stand(lane)
                 continue
             }
+            // What it stood in line for may have been given up. Nothing is asked for a lane that has nothing to send.
+            if lane.queue.waiting.isEmpty { continue }
             if let notBefore = lane.notBefore, notBefore > .now() {
                 wake(at: notBefore)
                 continue
