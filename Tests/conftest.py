@@ -72,6 +72,13 @@ def broker(request, tmp_path_factory):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture
+def connection(broker):
+    """A connection to the file's broker, for requests on the raw wire."""
+    with broker.connect() as opened:
+        yield opened
+
+
 TOPIC_NUMBERS = itertools.count(1)
 
 

@@ -191,7 +191,6 @@ extension ConsumerMember.Profile {
         topicPattern = nil
         clientID = caller.clientID
         clientHost = caller.clientHost
-        classic = ConsumerMember.ClassicFace(
-            sessionTimeoutMs: request.sessionTimeoutMs, protocols: request.protocols.map { .init(name: $0.name, metadata: $0.metadata) })
+        classic = ConsumerMember.ClassicFace { ($0.sessionTimeoutMs, $0.protocols) = (request.sessionTimeoutMs, request.protocols) }
     }
 }

@@ -60,12 +60,12 @@ struct ConsumerGroup: Sendable {
             guard let (kind, memberID) = ConsumerRecord.kind(of: record.key) else { throw .unreadable(key: record.key) }
             switch kind {
             case .group:
-                header = try ConsumerRecord.decode(ConsumerRecord.Group.self, record)
+                header = try record.fields()
                 hasHeader = true
-            case .profile: profiles[memberID] = ConsumerMember.Profile(try ConsumerRecord.decode(ConsumerRecord.Profile.self, record))
-            case .target: targets[memberID] = PartitionSet(try ConsumerRecord.decode(ConsumerRecord.Target.self, record).partitions)
+            case .profile: profiles[memberID] = try record.fields()
+            case .target: targets[memberID] = PartitionSet(try record.fields(ConsumerRecord.Target.self).partitions)
             case .holding:
-                guard let holding = ConsumerMember.Holding(try ConsumerRecord.decode(ConsumerRecord.Holding.self, record)) else {
+                guard let holding = ConsumerMember.Holding(try record.fields()) else {
                     throw .unreadable(key: record.key)
                 }
                 holdings[memberID] = holding
@@ -85,18 +85,16 @@ struct ConsumerGroup: Sendable {
     /// The records that follow from what was changed since they were last asked for, in an order that does not vary.
     mutating func takeRecords() -> [StateRecord] {
         var records: [StateRecord] = []
-        if changes.header { records.append(StateRecord(key: ConsumerRecord.key(.group), value: ConsumerRecord.encode(header))) }
+        if changes.header { records.append(StateRecord(key: ConsumerRecord.key(.group), header)) }
         for memberID in changes.profiles.sorted() {
-            let value = members[memberID].map { ConsumerRecord.encode($0.profile.row) }
-            records.append(StateRecord(key: ConsumerRecord.key(.profile, memberID), value: value))
+            records.append(StateRecord(key: ConsumerRecord.key(.profile, memberID), members[memberID]?.profile))
         }
         for memberID in changes.targets.sorted() {
-            let value = targets[memberID].map { target in ConsumerRecord.encode(ConsumerRecord.Target { $0.partitions = target.fields }) }
-            records.append(StateRecord(key: ConsumerRecord.key(.target, memberID), value: value))
+            let target = targets[memberID].map { target in ConsumerRecord.Target { $0.partitions = target.fields } }
+            records.append(StateRecord(key: ConsumerRecord.key(.target, memberID), target))
         }
         for memberID in changes.holdings.sorted() {
-            let value = members[memberID].map { ConsumerRecord.encode($0.holding.row) }
-            records.append(StateRecord(key: ConsumerRecord.key(.holding, memberID), value: value))
+            records.append(StateRecord(key: ConsumerRecord.key(.holding, memberID), members[memberID]?.holding.row))
         }
         changes = Changes()
         return records

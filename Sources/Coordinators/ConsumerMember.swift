@@ -17,8 +17,8 @@ struct ConsumerMember: Sendable, Equatable {
         self.holding = holding
     }
 
-    /// What the member says of itself.
-    struct Profile: Sendable, Equatable {
+    /// What the member says of itself: a record of the group.
+    struct Profile: Fields, Equatable {
         var instanceID: String?
         var rackID: String?
         var clientID = ""
@@ -33,18 +33,32 @@ struct ConsumerMember: Sendable, Equatable {
         /// Not nil for a member that speaks the classic protocol.
         var classic: ClassicFace?
 
+        mutating func fields(_ wire: inout some Wire) {
+            wire.string(&instanceID)
+            wire.string(&rackID)
+            wire.string(&clientID)
+            wire.string(&clientHost)
+            wire.int32(&rebalanceTimeoutMs)
+            wire.array(&topicNames)
+            wire.string(&topicPattern)
+            wire.string(&assignor)
+            wire.optional(&classic)
+            wire.tags()
+        }
+
         func isSubscribedAs(_ other: Profile) -> Bool { topicNames == other.topicNames && topicPattern == other.topicPattern }
     }
 
     /// What a member of the classic protocol brought with its JoinGroup.
-    struct ClassicFace: Sendable, Equatable {
-        var sessionTimeoutMs: Int32
+    struct ClassicFace: Fields, Equatable {
+        var sessionTimeoutMs: Int32 = 0
         /// The client's assignors in its order of preference, each with the subscription as the client encoded it.
-        var protocols: [GroupProtocol]
+        var protocols: [JoinGroupRequest.GroupProtocol] = []
 
-        struct GroupProtocol: Sendable, Equatable {
-            var name: String
-            var metadata: [UInt8]
+        mutating func fields(_ wire: inout some Wire) {
+            wire.int32(&sessionTimeoutMs)
+            wire.array(&protocols)
+            wire.tags()
         }
     }
 

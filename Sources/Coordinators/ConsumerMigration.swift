@@ -70,8 +70,7 @@ extension ClassicGroup {
             var classic = ClassicMember(
                 id: memberID, groupInstanceID: member.profile.instanceID, clientID: member.profile.clientID, clientHost: member.profile.clientHost,
                 sessionTimeoutMs: face.sessionTimeoutMs, rebalanceTimeoutMs: member.profile.rebalanceTimeoutMs)
-            classic.setProtocols(
-                face.protocols.map { offered in JoinGroupRequest.GroupProtocol { ($0.name, $0.metadata) = (offered.name, offered.metadata) } })
+            classic.setProtocols(face.protocols)
             let assignment = ConsumerProtocol.Assignment { $0.assignedPartitions = ConsumerProtocol.named(member.holding.assigned, topics) }
             classic.assignment = ConsumerProtocol.encode(assignment, version: face.version)
             add(classic)
@@ -95,7 +94,6 @@ extension ConsumerMember.Profile {
         clientHost = member.clientHost
         rebalanceTimeoutMs = member.rebalanceTimeoutMs
         topicNames = Set(subscription.topics).sorted()
-        classic = ConsumerMember.ClassicFace(
-            sessionTimeoutMs: member.sessionTimeoutMs, protocols: member.protocols.map { .init(name: $0.name, metadata: $0.metadata) })
+        classic = ConsumerMember.ClassicFace { ($0.sessionTimeoutMs, $0.protocols) = (member.sessionTimeoutMs, member.protocols) }
     }
 }

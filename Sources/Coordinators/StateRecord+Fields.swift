@@ -13,6 +13,11 @@ extension StateRecord {
         self.init(key: key, value: [Self.format] + writer.finish().bytes)
     }
 
+    /// Without fields, the record that deletes what stands under the key.
+    init<Row: Fields>(key: [UInt8], _ fields: Row?) {
+        if let fields { self.init(key: key, fields) } else { self.init(key: key, value: nil) }
+    }
+
     /// Throws where the record is none of this kind.
     func fields<Row: Fields>(_: Row.Type = Row.self) throws(GroupStateError) -> Row {
         guard let value, value.first == Self.format else { throw .unreadable(key: key) }

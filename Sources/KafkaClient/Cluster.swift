@@ -57,6 +57,11 @@ public final class Cluster: Sendable {
         for connection in connections { connection.close() }
     }
 
+    /// Runs `work` on the event loop, and returns when it is done.
+    func onLoop(_ work: @escaping @Sendable () -> Void) async throws(ClientError) {
+        do { try await eventLoop.submit(work).get() } catch { throw .closed }
+    }
+
     // MARK: Metadata
 
     /// Asks for `topics`, or for all when nil, once, of whichever broker answers.

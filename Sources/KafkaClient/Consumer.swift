@@ -43,7 +43,7 @@ public final class Consumer: Sendable {
     public func assign(_ places: [TopicPartition: PartitionPlace]) async throws(ClientError) -> [TopicPartition: Int64] {
         let offsets = try await Admin(cluster).offsets(places, isolation: options.isolation)
         let metadata = try await cluster.refresh(Array(Set(places.keys.map(\.topic))))
-        try await onLoop { [self] in
+        try await cluster.onLoop { [self] in
             state.withLock { state in
                 state.ready = []
                 state.byteCount = 0
@@ -57,12 +57,12 @@ public final class Consumer: Sendable {
     /// Reads from these offsets too, beside what is read already.
     func add(_ offsets: [TopicPartition: Int64]) async throws(ClientError) {
         let metadata = try await cluster.refresh(Array(Set(offsets.keys.map(\.topic))))
-        try await onLoop { [fetcher] in fetcher.add(offsets, metadata) }
+        try await cluster.onLoop { [fetcher] in fetcher.add(offsets, metadata) }
     }
 
     /// Reads these no more. When this returns, none of their records is handed out any more.
     func remove(_ partitions: Set<TopicPartition>) async throws(ClientError) {
-        try await onLoop { [self] in
+        try await cluster.onLoop { [self] in
             fetcher.drop(partitions)
             state.withLock { state in
                 state.ready.removeAll { partitions.contains($0.partition) }
@@ -70,15 +70,6 @@ public final class Consumer: Sendable {
             }
             fetcher.pump()
         }
-    }
-
-    private func onLoop(_ work: @escaping @Sendable () -> Void) async throws(ClientError) {
-        let promise = cluster.eventLoop.makePromise(of: Void.self)
-        cluster.eventLoop.execute {
-            work()
-            promise.succeed()
-        }
-        do { try await promise.futureResult.get() } catch { throw .closed }
     }
 
     /// The next records of some partition, waiting for them; nil when the consumer is closed or the task is cancelled.

@@ -10,9 +10,9 @@ import re
 import signal
 import socket
 import subprocess
-import time
 
 from messages import API_VERSIONS, CREATE_TOPICS
+from waiting import wait_for
 from wire import Connection, ConnectionClosed
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -91,17 +91,18 @@ class Broker:
         return self
 
     def wait_until_serving(self, timeout=10.0):
-        deadline = time.monotonic() + timeout
-        while True:
-            code = self.process.poll()
-            assert code is None, f"the broker exited {code} at start:\n{self.log_tail()}"
-            try:
-                with Connection(self.address, timeout=2.0) as connection:
-                    assert connection.ask(API_VERSIONS, 0).error_code == 0
-                return
-            except (OSError, ConnectionClosed):
-                assert time.monotonic() < deadline, f"the broker did not serve in {timeout} s:\n{self.log_tail()}"
-                time.sleep(0.002)
+        wait_for(self.serves, lambda: f"the broker serves:\n{self.log_tail()}", timeout, every=0.002)
+
+    def serves(self):
+        """Whether it answers ApiVersions; a process that has ended never will."""
+        code = self.process.poll()
+        assert code is None, f"the broker exited {code} at start:\n{self.log_tail()}"
+        try:
+            with Connection(self.address, timeout=2.0) as connection:
+                assert connection.ask(API_VERSIONS, 0).error_code == 0
+            return True
+        except (OSError, ConnectionClosed):
+            return False
 
     def stop(self, timeout=STOP_SECONDS):
         """SIGTERM must end the process with status 0 within the time given."""

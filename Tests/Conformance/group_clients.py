@@ -14,8 +14,8 @@ import aiokafka
 import confluent_kafka
 import kafka
 
-from members import wait_for
 from records import batch
+from waiting import wait_for
 from wire_requests import produce
 
 HEARTBEAT_MS = 300

@@ -6,11 +6,10 @@ generation must never mean two memberships, nor give a partition to two of them.
 """
 
 import threading
-import time
 import traceback
 
-from members import (FENCED_INSTANCE_ID, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID, round_robin,
-                     wait_for)
+from members import (FENCED_INSTANCE_ID, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID, round_robin)
+from waiting import wait_for
 from wire import ConnectionClosed
 
 # The coordinator is not there, or is not ready: a client asks again.
@@ -68,7 +67,7 @@ class LiveMember(threading.Thread):
             try:
                 return self.member.reconnect()
             except OSError:
-                time.sleep(0.01)
+                self.finish.wait(0.01)
 
     def step(self):
         # Who does not know how its last join or sync ended joins again, as clients do.

@@ -8,6 +8,7 @@ import time
 
 from group_messages import (CONSUMER_GROUP_DESCRIBE, CONSUMER_GROUP_HEARTBEAT, DESCRIBE_GROUPS, HEARTBEAT, JOIN_GROUP,
                             LEAVE_GROUP, OFFSET_COMMIT, OFFSET_FETCH, SYNC_GROUP, assigned, assignment, subscription)
+from waiting import wait_for
 from wire import random_uuid
 
 ILLEGAL_GENERATION, INCONSISTENT_PROTOCOL, INVALID_GROUP_ID, UNKNOWN_MEMBER_ID = 22, 23, 24, 25
@@ -18,17 +19,6 @@ UNSUPPORTED_ASSIGNOR, STALE_MEMBER_EPOCH = 112, 113
 
 # A broker for groups that form at once; the tests about the delay itself set their own.
 PROMPT = {"group.initial.rebalance.delay.ms": 0}
-
-
-def wait_for(condition, what, timeout=20, every=0.02):
-    """Returns the condition's first true value; fails with `what` when there is none in time."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what() if callable(what) else what}"
-        time.sleep(every)
 
 
 class ClassicMember:

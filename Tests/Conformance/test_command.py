@@ -2,10 +2,10 @@
 
 import json
 import subprocess
-import time
 
 from broker import BINARY, Broker, lmbroker, run_tool, verify
 from messages import DESCRIBE_CONFIGS, METADATA
+from waiting import next_millisecond
 
 
 def produce(broker, topic, text, *options):
@@ -42,12 +42,7 @@ def test_acks_idempotence_and_partition(broker, topic):
 
 def test_where_consume_begins_and_ends(broker, topic):
     produce(broker, topic, "".join(f"{i}\n" for i in range(10)))
-    while True:
-        middle = int(time.time() * 1000)
-        time.sleep(0.005)
-        if int(time.time() * 1000) > middle:
-            break
-    middle = int(time.time() * 1000)
+    middle = next_millisecond()
     produce(broker, topic, "".join(f"{i}\n" for i in range(10, 20)))
     assert consume(broker, topic, "--from", "7", "--count", "2").split() == ["7", "8"]
     assert consume(broker, topic, "--from", "beginning", "--count", "1").split() == ["0"]

@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from confluent import create, produce_all, producer, read_topic
+from waiting import wait_for
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
@@ -27,9 +28,7 @@ def test_each_acks_setting_delivers(broker, topic, acks):
     create(broker, topic)
     values = [b"%d" % i for i in range(500)]
     produce_all(producer(broker, acks=acks), topic, values)
-    deadline = time.monotonic() + 10
-    while [m.value() for m in read_topic(broker, topic)] != values:
-        assert time.monotonic() < deadline, "the records never became readable"
+    wait_for(lambda: [m.value() for m in read_topic(broker, topic)] == values, "the records become readable", 10)
 
 
 def test_keys_headers_timestamps_null_and_empty_values(broker, topic):

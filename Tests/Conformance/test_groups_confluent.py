@@ -8,7 +8,8 @@ from confluent_kafka import (OFFSET_BEGINNING, Consumer, ConsumerGroupState, Con
 
 from confluent import admin, error_code, produce_all, producer, result
 from group_clients import BROKER_SETTINGS, ConfluentMember, Witness  # noqa: F401
-from members import describe, describe_consumer, wait_for
+from members import describe, describe_consumer
+from waiting import wait_for
 
 PROTOCOLS = {"classic": {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 300}, "consumer": {"group.protocol": "consumer"}}
 

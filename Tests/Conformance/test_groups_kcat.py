@@ -8,7 +8,8 @@ import tempfile
 
 from broker import run_tool
 from group_messages import assigned
-from members import PROMPT, committed, describe, wait_for
+from members import PROMPT, committed, describe
+from waiting import wait_for
 
 BROKER_SETTINGS = PROMPT
 PARTITIONS = 4

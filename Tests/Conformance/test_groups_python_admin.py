@@ -7,9 +7,10 @@ from kafka.admin import MemberToRemove, OffsetSpec
 from kafka.errors import NoError, UnknownMemberIdError
 
 from group_clients import BROKER_SETTINGS  # noqa: F401
-from members import ClassicMember, commit, describe, form, wait_for
+from members import ClassicMember, commit, describe, form
 from records import batch
 from test_aiokafka import Admin, asynchronous
+from waiting import wait_for
 from wire_requests import produce
 
 

@@ -5,7 +5,8 @@ import pytest
 from group_messages import GROUP_APIS, HEARTBEAT, JOIN_GROUP, LEAVE_GROUP, SYNC_GROUP, assigned, subscription
 from members import (FENCED_INSTANCE_ID, GROUP_MAX_SIZE_REACHED, ILLEGAL_GENERATION, INCONSISTENT_PROTOCOL,
                      INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT, MEMBER_ID_REQUIRED, PROMPT, REBALANCE_IN_PROGRESS,
-                     UNKNOWN_MEMBER_ID, ClassicMember, assert_divided, describe, form, rejoin, synchronise, wait_for)
+                     UNKNOWN_MEMBER_ID, ClassicMember, assert_divided, describe, form, rejoin, synchronise)
+from waiting import wait_for
 
 PARTITIONS = 6
 BROKER_SETTINGS = PROMPT

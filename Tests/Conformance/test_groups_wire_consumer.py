@@ -5,7 +5,8 @@ import pytest
 from group_messages import CONSUMER_GROUP_HEARTBEAT
 from members import (FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH, GROUP_ID_NOT_FOUND, GROUP_MAX_SIZE_REACHED, INVALID_REQUEST,
                      PROMPT, REBALANCE_IN_PROGRESS, STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID, UNRELEASED_INSTANCE_ID, UNSUPPORTED_ASSIGNOR,
-                     ClassicMember, ConsumerMember, assert_divided, committed, converge, describe, describe_consumer, form, wait_for)
+                     ClassicMember, ConsumerMember, assert_divided, committed, converge, describe, describe_consumer, form)
+from waiting import wait_for
 from messages import API_VERSIONS, CREATE_PARTITIONS
 
 PARTITIONS = 6

@@ -5,17 +5,12 @@ import pytest
 from group_messages import DELETE_GROUPS, OFFSET_COMMIT, OFFSET_DELETE, OFFSET_FETCH
 from members import (GROUP_ID_NOT_FOUND, GROUP_SUBSCRIBED_TO_TOPIC, ILLEGAL_GENERATION, INVALID_GROUP_ID, PROMPT,
                      STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID, ClassicMember, ConsumerMember, commit, committed, converge,
-                     form, wait_for)
+                     form)
+from waiting import wait_for
 from messages import DELETE_TOPICS
 
 UNKNOWN_TOPIC, OFFSET_METADATA_TOO_LARGE = 3, 12
 BROKER_SETTINGS = PROMPT
-
-
-@pytest.fixture
-def connection(broker):
-    with broker.connect() as connection:
-        yield connection
 
 
 def fetch(connection, version, group, topics):

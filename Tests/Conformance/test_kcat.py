@@ -6,11 +6,11 @@ back as they went in.
 
 import json
 import subprocess
-import time
 
 import pytest
 
 from broker import run_tool
+from waiting import next_millisecond, now_ms, wait_for
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
@@ -78,16 +78,13 @@ def test_offsets_to_start_from(broker, topic, start, first):
 
 
 def test_timestamps_are_the_producers_and_can_be_asked_for(broker, topic):
-    before = int(time.time() * 1000)
+    before = now_ms()
     kcat(broker, "-P", "-t", topic, stdin="old 1\nold 2\n")
-    # The clock must move on by a millisecond for the two sends to differ.
-    while int(time.time() * 1000) <= before + 50:
-        time.sleep(0.01)
-    middle = int(time.time() * 1000)
+    middle = next_millisecond()
     kcat(broker, "-P", "-t", topic, stdin="new 1\nnew 2\n")
     messages = consume_json(broker, topic, "-o", "beginning")
     stamps = [m["ts"] for m in messages]
-    assert before <= stamps[0] <= stamps[1] < middle <= stamps[2] <= stamps[3] <= time.time() * 1000
+    assert before <= stamps[0] <= stamps[1] < middle <= stamps[2] <= stamps[3] <= now_ms()
     assert {m["tstype"] for m in messages} == {"create"}
     newer = kcat(broker, "-C", "-q", "-e", "-t", topic, "-p", 0, "-o", f"s@{middle}").splitlines()
     assert newer == ["new 1", "new 2"]
@@ -144,7 +141,5 @@ def test_exactly_the_idempotent_and_acks_zero_options_work(broker, topic):
     kcat(broker, "-P", "-t", topic, "-X", "acks=0", stdin=lines)
     # Nothing is promised for acks=0 but order; a later acknowledged line stands behind it only
     # on the same connection, so wait until the end offset has arrived there.
-    deadline = time.monotonic() + 10
-    while kcat(broker, "-Q", "-t", f"{topic}:0:-1").split()[-1] != "3000":
-        assert time.monotonic() < deadline, "acks=0 records never arrived"
+    wait_for(lambda: kcat(broker, "-Q", "-t", f"{topic}:0:-1").split()[-1] == "3000", "acks=0 records arrive", 10)
     assert kcat(broker, "-C", "-q", "-e", "-t", topic, "-o", "beginning") == lines * 3

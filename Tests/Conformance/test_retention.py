@@ -7,6 +7,7 @@ import time
 
 from messages import INCREMENTAL_ALTER_CONFIGS
 from records import batch, batches
+from waiting import wait_for
 from wire_requests import fetch_one, list_offset, produce
 
 CHECK_OFTEN = {"log.retention.check.interval.ms": 100}
@@ -18,11 +19,8 @@ def beginning(connection, topic):
 
 def await_beginning(connection, topic, condition, timeout=20):
     """Waits until the log start offset satisfies the condition, and returns it."""
-    deadline = time.monotonic() + timeout
-    while not condition(found := beginning(connection, topic)):
-        assert time.monotonic() < deadline, f"the beginning stayed at {found}"
-        time.sleep(0.02)
-    return found
+    wait_for(lambda: condition(beginning(connection, topic)), lambda: f"the beginning moves; it is {beginning(connection, topic)}", timeout)
+    return beginning(connection, topic)
 
 
 def test_old_records_go_and_new_ones_stay(start_broker, topic):

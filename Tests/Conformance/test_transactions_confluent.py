@@ -7,7 +7,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from confluent import admin, create, produce_all, producer, read_topic, result
-from transactions import describe, group_offsets, latest, wait_for
+from transactions import describe, group_offsets, latest
+from waiting import wait_for
 
 BROKER_SETTINGS = {"group.initial.rebalance.delay.ms": 0}
 SECONDS = 20

@@ -6,15 +6,9 @@ import pytest
 
 from messages import DELETE_RECORDS, DELETE_TOPICS, LIST_OFFSETS
 from records import batch
-from transactions import (READ_COMMITTED, READ_UNCOMMITTED, RawTransaction, active_producers, fetch_at, latest, read, values_at,
-                          wait_for)
+from transactions import (READ_COMMITTED, READ_UNCOMMITTED, RawTransaction, active_producers, fetch_at, latest, read, values_at)
+from waiting import wait_for
 from wire_requests import list_offset, produce
-
-
-@pytest.fixture
-def connection(broker):
-    with broker.connect() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from broker import verify
 from messages import PRODUCE
 from transaction_messages import END_TXN
 from transactions import (INVALID_TXN_STATE, PRODUCER_FENCED, UNSTABLE_OFFSET_COMMIT, RawTransaction, active_producers,
-                          describe, group_offsets, latest, list_transactions, read, values_at, wait_for)
+                          describe, group_offsets, latest, list_transactions, read, values_at)
+from waiting import wait_for
 
 
 class Story:

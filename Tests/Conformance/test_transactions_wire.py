@@ -16,12 +16,6 @@ GROUP = "a-group"
 
 
 @pytest.fixture
-def connection(broker):
-    with broker.connect() as opened:
-        yield opened
-
-
-@pytest.fixture
 def made(broker, topic):
     broker.create_topic(topic, 3)
     return topic

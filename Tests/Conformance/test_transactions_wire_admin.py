@@ -9,14 +9,9 @@ from records import batch
 from transaction_messages import WRITE_TXN_MARKERS
 from transactions import (INVALID_PRODUCER_EPOCH, INVALID_REQUEST, INVALID_TXN_STATE, PRODUCER_FENCED, READ_UNCOMMITTED,
                           TRANSACTIONAL_ID_NOT_FOUND, RawTransaction, active_producers, describe, fetch_at, group_offsets,
-                          latest, list_transactions, values_at, wait_for)
+                          latest, list_transactions, values_at)
+from waiting import wait_for
 from wire_requests import fetch_values, produce
-
-
-@pytest.fixture
-def connection(broker):
-    with broker.connect() as opened:
-        yield opened
 
 
 @pytest.fixture

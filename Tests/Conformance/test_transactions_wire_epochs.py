@@ -9,12 +9,6 @@ from transactions import (INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, PRODUCER_FE
 
 
 @pytest.fixture
-def connection(broker):
-    with broker.connect() as opened:
-        yield opened
-
-
-@pytest.fixture
 def made(broker, topic):
     broker.create_topic(topic, 2)
     return topic

@@ -16,12 +16,6 @@ FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, UNKNOWN_TOPIC_ID = 74, 75, 100
 
 
 @pytest.fixture
-def connection(broker):
-    with broker.connect() as opened:
-        yield opened
-
-
-@pytest.fixture
 def made(broker, topic):
     broker.create_topic(topic, 4)
     return topic

@@ -11,12 +11,6 @@ from wire import NO_UUID, random_uuid
 OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, TOPIC_EXISTS, UNKNOWN_TOPIC_ID = 1, 3, 17, 36, 100
 
 
-@pytest.fixture
-def connection(broker):
-    with broker.connect() as opened:
-        yield opened
-
-
 def create(connection, name, **options):
     reply = connection.ask(CREATE_TOPICS, 7, timeout_ms=1000, topics=[
         dict(name=name, num_partitions=1, replication_factor=1)], **options)

@@ -5,13 +5,12 @@
 in which partitions and groups are added beforehand. Errors are returned, not raised.
 """
 
-import time
-
 from group_messages import OFFSET_FETCH
 from messages import DESCRIBE_PRODUCERS, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE
 from records import batch, batches
 from transaction_messages import (ADD_OFFSETS_TO_TXN, ADD_PARTITIONS_TO_TXN, DESCRIBE_TRANSACTIONS, END_TXN,
                                   LIST_TRANSACTIONS, TXN_OFFSET_COMMIT)
+from waiting import wait_for
 from wire_requests import fetch_values
 
 UNKNOWN_TOPIC_OR_PARTITION, ILLEGAL_GENERATION, INVALID_GROUP_ID, UNKNOWN_MEMBER_ID, INVALID_REQUEST = 3, 22, 24, 25, 42
@@ -230,14 +229,3 @@ def end_all(connection):
         reply = connection.ask(INIT_PRODUCER_ID, 4, transactional_id=state.transactional_id, transaction_timeout_ms=10_000)
         assert reply.error_code == 0, reply
     wait_for(lambda: not list_transactions(connection, state_filters=["Ongoing"]).transaction_states, "every transaction has ended")
-
-
-def wait_for(condition, what, timeout=20, every=0.02):
-    """Returns the condition's first true value; fails with `what` when there is none in time."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(every)

@@ -10,6 +10,7 @@ import threading
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from waiting import wait_for
 
 IN_FLIGHT_BYTES_MAX = 8 << 20
 
@@ -82,11 +83,12 @@ class Ledger:
 
     def wait_for_more(self, records, timeout=30):
         """Returns when that many more records have been acknowledged."""
-        wanted, deadline = self.count() + records, time.monotonic() + timeout
-        while self.count() < wanted:
+        wanted = self.count() + records
+
+        def has_come():
             self.complain()
-            assert time.monotonic() < deadline, f"only {self.count()} of {wanted} records acknowledged in {timeout} s"
-            time.sleep(0.005)
+            return self.count() >= wanted
+        wait_for(has_come, lambda: f"{wanted} records are acknowledged, not {self.count()}", timeout, every=0.005)
 
     def pause(self):
         for producer in self.producers:

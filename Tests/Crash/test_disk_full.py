@@ -7,13 +7,13 @@ device, and with lmbroker.store.max.bytes.
 
 import os
 import subprocess
-import time
 
 import pytest
 
 from broker import run_tool, verify
 from messages import DELETE_RECORDS, DELETE_TOPICS, METADATA
 from records import batch, batches
+from waiting import wait_for
 from wire_requests import fetch_one, list_offset, produce
 
 KAFKA_STORAGE_ERROR = 56
@@ -75,10 +75,7 @@ class Filler:
         raise AssertionError("the store took twice what there is room for")
 
     def recovers(self, topic, timeout=20):
-        deadline = time.monotonic() + timeout
-        while self.send(topic) != 0:
-            assert time.monotonic() < deadline, f"producing did not work again within {timeout} s of making room"
-            time.sleep(0.05)
+        wait_for(lambda: self.send(topic) == 0, "producing works again once there is room", timeout, every=0.05)
 
     def check(self, connection):
         for (topic, offset), value in self.acknowledged.items():

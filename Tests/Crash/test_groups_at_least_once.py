@@ -16,7 +16,8 @@ import pytest
 
 from broker import run_tool, verify
 from ledger import Ledger
-from members import PROMPT, committed, wait_for
+from members import PROMPT, committed
+from waiting import wait_for
 from wire import ConnectionClosed
 from wire_requests import list_offset
 

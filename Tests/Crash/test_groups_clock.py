@@ -8,8 +8,9 @@ import pytest
 
 from broker import run_tool
 from members import (PROMPT, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID, ClassicMember, ConsumerMember, committed, converge, form,
-                     rejoin, synchronise, wait_for)
+                     rejoin, synchronise)
 from records import batch
+from waiting import wait_for
 from wire_requests import produce
 
 DAY = 86_400

@@ -8,7 +8,8 @@ import pytest
 from broker import verify
 from group_messages import CONSUMER_GROUP_HEARTBEAT, HEARTBEAT, LEAVE_GROUP
 from live_member import History, LiveMember, settle
-from members import PROMPT, ClassicMember, ConsumerMember, committed, converge, describe, round_robin, wait_for
+from members import PROMPT, ClassicMember, ConsumerMember, committed, converge, describe, round_robin
+from waiting import wait_for
 
 PARTITIONS = 6
 SETTINGS = PROMPT | {"group.min.session.timeout.ms": 500, "group.consumer.min.session.timeout.ms": 500,

@@ -6,7 +6,8 @@ import pytest
 
 from group_clients import ConfluentMember, Witness
 from members import (ILLEGAL_GENERATION, PROMPT, REBALANCE_IN_PROGRESS, ClassicMember, ConsumerMember, assert_divided,
-                     committed, converge, describe, describe_consumer, form, rejoin, synchronise, wait_for)
+                     committed, converge, describe, describe_consumer, form, rejoin, synchronise)
+from waiting import wait_for
 
 MEMBERS, PARTITIONS = 10, 20
 SETTINGS = PROMPT | {"group.min.session.timeout.ms": 500, "group.consumer.min.session.timeout.ms": 500,

@@ -15,12 +15,16 @@ final class GroupService: Sendable {
         /// Who waits for an answer of the coordinator.
         var waiting: [RequestToken: Reply] = [:]
         var nextToken: UInt64 = 0
-        /// When the timer goes off, in monotonic ms; nil without a timer.
-        var armedMs: Int64?
+        var alarm = DeadlineAlarm()
         var isStopped = false
+
+        /// The answers of `effects`, with those who wait for them.
+        mutating func take(_ effects: GroupEffects) -> Ready {
+            effects.replies.compactMap { answer in waiting.removeValue(forKey: answer.token).map { ($0, answer.response) } }
+        }
     }
 
-    /// An answer that may leave.
+    /// Answers that may leave.
     private typealias Ready = [(reply: Reply, response: GroupResponse)]
 
     private let state: Mutex<State>
@@ -98,13 +102,9 @@ final class GroupService: Sendable {
 
     /// Submits what is to be written, and returns the answers that need not wait for it.
     private func settle(_ effects: GroupEffects, _ lane: LoopLane, _ state: inout State) -> Ready {
-        let answers: Ready = effects.replies.compactMap { answer in
-            state.waiting.removeValue(forKey: answer.token).map { ($0, answer.response) }
-        }
+        let answers = state.take(effects)
         guard !effects.records.isEmpty || state.writes.isBusy(effects.groupID) else { return answers }
-        let change = GroupChange(
-            groupID: effects.groupID, records: effects.records.map { GroupRecord(key: $0.key, value: $0.value) }, offsets: [])
-        write(change, lane, &state) { error in
+        write(GroupChange(effects), lane, &state) { error in
             for (reply, response) in answers { reply.send(error == nil ? response : response.failing(.coordinatorNotAvailable)) }
         }
         return []
@@ -230,9 +230,9 @@ final class GroupService: Sendable {
         _ effects: GroupEffects, droppingPending: Bool, _ lane: LoopLane, _ state: inout State, _ finish: @escaping @Sendable (ErrorCode) -> Void
     ) {
         let keys = Set(store.committedOffsets(of: effects.groupID).keys).union(state.writes.offsetKeys(of: effects.groupID))
-        let change = GroupChange(
-            groupID: effects.groupID, records: effects.records.map { GroupRecord(key: $0.key, value: $0.value) },
-            offsets: keys.map { ($0, nil) }, dropsPendingOffsets: droppingPending)
+        var change = GroupChange(effects)
+        change.offsets = keys.map { ($0, nil) }
+        change.dropsPendingOffsets = droppingPending
         write(change, lane, &state) { error in finish(error == nil ? .none : .coordinatorNotAvailable) }
     }
 
@@ -301,28 +301,21 @@ final class GroupService: Sendable {
         } catch {
             logger.error("\(error)")
         }
-        return effects.replies.compactMap { answer in state.waiting.removeValue(forKey: answer.token).map { ($0, answer.response) } }
+        return state.take(effects)
     }
 
     // MARK: - Time
 
     /// Sets the timer for the coordinator's next deadline, unless one goes off before it anyway.
     private func arm() {
-        let deadline: Int64? = state.withLock { state in
-            guard !state.isStopped, let deadline = state.coordinator.nextDeadline else { return nil }
-            if let armed = state.armedMs, armed <= deadline { return nil }
-            state.armedMs = deadline
-            return deadline
-        }
+        let deadline = state.withLock { $0.isStopped ? nil : $0.alarm.set(for: $0.coordinator.nextDeadline) }
         guard let deadline else { return }
-        lane.loop.scheduleTask(deadline: .uptimeNanoseconds(UInt64(max(deadline, 0)) * 1_000_000)) { self.timeHasCome(for: deadline) }
+        lane.schedule(atMs: deadline) { self.timeHasCome(for: deadline) }
     }
 
     private func timeHasCome(for deadline: Int64) {
         let ready = state.withLock { state -> Ready in
-            // An earlier timer was set after this one.
-            guard !state.isStopped, state.armedMs == deadline else { return [] }
-            state.armedMs = nil
+            guard !state.isStopped, state.alarm.goOff(at: deadline) else { return [] }
             return state.coordinator.advance(to: .now).flatMap { settle($0, lane, &state) }
         }
         send(ready)
@@ -333,13 +326,15 @@ final class GroupService: Sendable {
     func stop() {
         let ready = state.withLock { state -> Ready in
             state.isStopped = true
-            return state.coordinator.groupIDs.flatMap { groupID in
-                state.coordinator.unload(groupID, answering: .notCoordinator).replies.compactMap { answer in
-                    state.waiting.removeValue(forKey: answer.token).map { ($0, answer.response) }
-                }
-            }
+            return state.coordinator.groupIDs.flatMap { state.take(state.coordinator.unload($0, answering: .notCoordinator)) }
         }
         send(ready)
+    }
+}
+
+extension GroupChange {
+    fileprivate init(_ effects: GroupEffects) {
+        self.init(groupID: effects.groupID, records: effects.records.map { GroupRecord(key: $0.key, value: $0.value) })
     }
 }
 

@@ -12,14 +12,7 @@ struct InitProducerIdHandler: Handler {
 
 /// AddPartitionsToTxn, versions 0–5. From version 4 on it is for brokers: several transactions, or only a question (KIP-890).
 struct AddPartitionsToTxnHandler: Handler {
-    func handle(_ request: AddPartitionsToTxnRequest, _ call: Call, _ reply: Reply) {
-        call.broker.transactions.addPartitions(request, call) { result in
-            switch result {
-            case .success(let response): reply.send(response)
-            case .failure(let error): reply.send(request.refused(error.errorCode))
-            }
-        }
-    }
+    func handle(_ request: AddPartitionsToTxnRequest, _ call: Call, _ reply: Reply) { call.broker.transactions.addPartitions(request, call, reply) }
 }
 
 /// AddOffsetsToTxn, versions 0–4.
@@ -48,7 +41,7 @@ struct ListTransactionsHandler: Handler {
 
 extension AddPartitionsToTxnRequest {
     /// The answer where `code` became of every partition.
-    fileprivate func refused(_ code: ErrorCode) -> AddPartitionsToTxnResponse {
+    func refused(_ code: ErrorCode) -> AddPartitionsToTxnResponse {
         func results(_ topics: [Topic]) -> [AddPartitionsToTxnResponse.Topic] {
             topics.map { topic in
                 AddPartitionsToTxnResponse.Topic {

@@ -17,8 +17,7 @@ final class TransactionService: Sendable {
         var flights: [String: Flight] = [:]
         /// How many steps could not be written.
         var failureCount = 0
-        /// When the timer goes off, in monotonic ms; nil without a timer.
-        var armedMs: Int64?
+        var alarm = DeadlineAlarm()
         var isStopped = false
     }
 
@@ -80,50 +79,42 @@ final class TransactionService: Sendable {
     private func grant(_ request: InitProducerIdRequest, _ call: Call, _ reply: Reply) {
         decide(request.transactionalID ?? "", call.lane) { coordinator in
             coordinator.initProducerID(request, version: call.header.version, at: .now)
-        } finish: { result in
-            switch result {
-            case .success(let response): reply.send(response)
-            case .failure(let error):
-                var response = InitProducerIdResponse()
-                response.errorCode = error.errorCode
-                response.producerEpoch = -1
-                reply.send(response)
-            }
+        } refused: { code in
+            InitProducerIdResponse { ($0.errorCode, $0.producerEpoch) = (code, -1) }
+        } finish: {
+            reply.send($0)
         }
     }
 
     func addOffsets(_ request: AddOffsetsToTxnRequest, _ call: Call, _ reply: Reply) {
         decide(request.transactionalID, call.lane) { coordinator in
             coordinator.addOffsets(request, version: call.header.version, at: .now)
-        } finish: { result in
-            switch result {
-            case .success(let response): reply.send(response)
-            case .failure(let error): reply.send(AddOffsetsToTxnResponse { $0.errorCode = error.errorCode })
-            }
+        } refused: { code in
+            AddOffsetsToTxnResponse { $0.errorCode = code }
+        } finish: {
+            reply.send($0)
         }
     }
 
     func end(_ request: EndTxnRequest, _ call: Call, _ reply: Reply) {
         decide(request.transactionalID, call.lane) { coordinator in
             coordinator.endTransaction(request, version: call.header.version, at: .now)
-        } finish: { result in
-            switch result {
-            case .success(let response): reply.send(response)
-            case .failure(let error): reply.send(EndTxnResponse { $0.errorCode = error.errorCode })
-            }
+        } refused: { code in
+            EndTxnResponse { $0.errorCode = code }
+        } finish: {
+            reply.send($0)
         }
     }
 
-    /// Adds partitions, or says whether they are in the transaction, each transaction of the request by itself. `finish` is
-    /// called with the response to the request as it was asked.
-    func addPartitions(
-        _ request: AddPartitionsToTxnRequest, _ call: Call, finish: @escaping @Sendable (Result<AddPartitionsToTxnResponse, ProtocolError>) -> Void
-    ) {
+    /// Adds partitions, or says whether they are in the transaction, each transaction of the request by itself.
+    func addPartitions(_ request: AddPartitionsToTxnRequest, _ call: Call, _ reply: Reply) {
         let transactionalID = call.header.version >= 4 ? request.transactions.first?.transactionalID ?? "" : request.transactionalID
         decide(transactionalID, call.lane) { coordinator in
             coordinator.addPartitions(request, version: call.header.version, at: .now) { self.place($0, $1) }
+        } refused: {
+            request.refused($0)
         } finish: {
-            finish($0)
+            reply.send($0)
         }
     }
 
@@ -212,20 +203,20 @@ final class TransactionService: Sendable {
     /// be written, or with that the id is busy.
     private func decide<Response: Sendable>(
         _ transactionalID: String, _ lane: LoopLane, _ body: (inout TransactionCoordinator) -> (Response, TransactionEffects),
-        finish: @escaping @Sendable (Result<Response, ProtocolError>) -> Void
+        refused: @escaping @Sendable (ErrorCode) -> Response, finish: @escaping @Sendable (Response) -> Void
     ) {
         // Batches and offsets that the same connection sent before are still part of what this may end.
         lane.submitWaiting()
-        let ready = state.withLock { state -> Result<Response, ProtocolError>? in
-            if let busy = busy(transactionalID, state) { return .failure(ProtocolError(busy)) }
+        let ready = state.withLock { state -> Response? in
+            if let busy = busy(transactionalID, state) { return refused(busy) }
             let (response, effects) = body(&state.coordinator)
             // What the answer tells may be on its way to the disk since an earlier request.
-            guard !effects.isEmpty || state.flights[transactionalID] != nil else { return .success(response) }
+            guard !effects.isEmpty || state.flights[transactionalID] != nil else { return response }
             let failuresBefore = state.failureCount
             submit(effects, lane, &state) { error in
                 // What was decided on top of something that was lost is not to be told.
                 let isKept = error == nil && self.state.withLock { $0.failureCount } == failuresBefore
-                finish(isKept ? .success(response) : .failure(ProtocolError(.coordinatorNotAvailable)))
+                finish(isKept ? response : refused(.coordinatorNotAvailable))
             }
             return nil
         }
@@ -299,21 +290,14 @@ final class TransactionService: Sendable {
 
     /// Sets the timer for the coordinator's next deadline, unless one goes off before it anyway.
     private func arm() {
-        let deadline: Int64? = state.withLock { state in
-            guard !state.isStopped, let deadline = state.coordinator.nextDeadline else { return nil }
-            if let armed = state.armedMs, armed <= deadline { return nil }
-            state.armedMs = deadline
-            return deadline
-        }
+        let deadline = state.withLock { $0.isStopped ? nil : $0.alarm.set(for: $0.coordinator.nextDeadline) }
         guard let deadline else { return }
-        lane.loop.scheduleTask(deadline: .uptimeNanoseconds(UInt64(max(deadline, 0)) * 1_000_000)) { self.timeHasCome(for: deadline) }
+        lane.schedule(atMs: deadline) { self.timeHasCome(for: deadline) }
     }
 
     private func timeHasCome(for deadline: Int64) {
         state.withLock { state in
-            // An earlier timer was set after this one.
-            guard !state.isStopped, state.armedMs == deadline else { return }
-            state.armedMs = nil
+            guard !state.isStopped, state.alarm.goOff(at: deadline) else { return }
             for effects in state.coordinator.advance(to: .now) {
                 for step in effects.steps where step.markers?.isCommit == false {
                     logger.info("the transaction of '\(step.transactionalID)' has outlived its timeout and is aborted")

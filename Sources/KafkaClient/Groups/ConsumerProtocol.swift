@@ -1,106 +1,62 @@
 import KafkaProtocol
 
-// What members of a classic consumer group tell each other through the coordinator, which does not look inside:
-// Kafka's ConsumerProtocolSubscription and ConsumerProtocolAssignment. Each begins with its version; a newer one than is
-// known is read as the newest known, since versions only add at the end.
+// What members of a classic consumer group tell each other through the coordinator (`KafkaProtocol.ConsumerProtocol`), partition
+// by partition; and what assignors put into its user data.
 
 /// What one member wants, told to the leader in JoinGroup.
 struct MemberSubscription: Sendable, Equatable {
-    /// The newest version there is (KIP-881).
-    static let version: Int16 = 3
-
     var topics: [String] = []
     /// The assignor's own, nil for none.
     var userData: [UInt8]?
-    /// What the member holds while it joins (KIP-429), from version 1 on.
+    /// What the member holds while it joins (KIP-429).
     var owned: [TopicPartition] = []
-    /// The generation that `owned` is of (KIP-792), −1 before version 2 or when unknown.
+    /// The generation that `owned` is of (KIP-792), −1 when unknown.
     var generation: Int32 = -1
 
+    /// In version 3.
     var bytes: [UInt8] {
-        var version = Self.version
-        var fields = Body(self)
-        var writer = Writer(version: version, flexible: false)
-        writer.int16(&version)
-        fields.fields(&writer)
-        return writer.finish().bytes
+        let subscription = ConsumerProtocol.Subscription {
+            ($0.topics, $0.userData, $0.generationID) = (topics, userData, generation)
+            $0.ownedPartitions = .grouping(owned)
+        }
+        return ConsumerProtocol.encode(subscription, version: 3)
     }
 
     init(topics: [String] = [], userData: [UInt8]? = nil, owned: [TopicPartition] = [], generation: Int32 = -1) {
         (self.topics, self.userData, self.owned, self.generation) = (topics, userData, owned, generation)
     }
 
-    /// Throws when the bytes are too few for what they promise.
+    /// Throws where the bytes are no subscription.
     init(_ bytes: [UInt8]) throws(WireError) {
-        let body = try decode(bytes, newest: Self.version) as Body
-        topics = body.topics
-        userData = body.userData
-        owned = body.owned.flatMap(\.partitionsOfTopic)
-        generation = body.generation
-    }
-
-    private struct Body: Fields {
-        var topics: [String] = []
-        var userData: [UInt8]?
-        var owned: [PartitionsOfTopic] = []
-        var generation: Int32 = -1
-        var rackID: String?
-
-        init() {}
-
-        init(_ subscription: MemberSubscription) {
-            topics = subscription.topics
-            userData = subscription.userData
-            owned = PartitionsOfTopic.grouping(subscription.owned)
-            generation = subscription.generation
-        }
-
-        mutating func fields(_ wire: inout some Wire) {
-            wire.array(&topics)
-            wire.bytes(&userData)
-            wire.array(&owned, 1...)
-            wire.int32(&generation, 2...)
-            wire.string(&rackID, 3...)
-        }
+        guard let body = ConsumerProtocol.decode(ConsumerProtocol.Subscription.self, bytes) else { throw .truncated }
+        self.init(topics: body.topics, userData: body.userData, owned: body.ownedPartitions.each, generation: body.generationID)
     }
 }
 
 /// What one member is given, told by the leader in SyncGroup.
 struct MemberAssignment: Sendable, Equatable {
-    static let version: Int16 = 0
-
     var partitions: [TopicPartition] = []
     var userData: [UInt8]?
 
     init(_ partitions: [TopicPartition], userData: [UInt8]? = nil) { (self.partitions, self.userData) = (partitions, userData) }
 
-    /// No bytes at all are an empty assignment: a leader need not name everyone.
+    /// No bytes at all are an empty assignment: a leader need not name everyone. Throws where the bytes are no assignment.
     init(_ bytes: [UInt8]) throws(WireError) {
-        if bytes.isEmpty { return }
-        let body = try decode(bytes, newest: Self.version) as Body
-        partitions = body.assigned.flatMap(\.partitionsOfTopic)
-        userData = body.userData
-    }
-
-    var bytes: [UInt8] {
-        var version = Self.version
-        var body = Body()
-        body.assigned = PartitionsOfTopic.grouping(partitions)
-        body.userData = userData
-        var writer = Writer(version: version, flexible: false)
-        writer.int16(&version)
-        body.fields(&writer)
-        return writer.finish().bytes
-    }
-
-    private struct Body: Fields {
-        var assigned: [PartitionsOfTopic] = []
-        var userData: [UInt8]?
-
-        mutating func fields(_ wire: inout some Wire) {
-            wire.array(&assigned)
-            wire.bytes(&userData)
+        if bytes.isEmpty {
+            self.init([TopicPartition]())
+            return
         }
+        guard let body = ConsumerProtocol.decode(ConsumerProtocol.Assignment.self, bytes) else { throw .truncated }
+        self.init(body.assignedPartitions.each, userData: body.userData)
+    }
+
+    /// In version 0, from which the later ones do not differ.
+    var bytes: [UInt8] {
+        let assignment = ConsumerProtocol.Assignment {
+            $0.assignedPartitions = .grouping(partitions)
+            $0.userData = userData
+        }
+        return ConsumerProtocol.encode(assignment, version: 0)
     }
 }
 
@@ -114,7 +70,7 @@ struct StickyUserData: Sendable, Equatable {
 
     static func sticky(_ owned: [TopicPartition], generation: Int32) -> [UInt8] {
         var body = Body()
-        body.owned = PartitionsOfTopic.grouping(owned)
+        body.owned = .grouping(owned)
         body.generation = generation
         var writer = Writer(version: 1, flexible: false)
         body.fields(&writer)
@@ -132,7 +88,7 @@ struct StickyUserData: Sendable, Equatable {
     init?(sticky bytes: [UInt8]) {
         for version: Int16 in [1, 0] {
             if let body = try? Self.body(bytes, version) {
-                owned = body.owned.flatMap(\.partitionsOfTopic)
+                owned = body.owned.each
                 generation = body.generation
                 return
             }
@@ -155,7 +111,7 @@ struct StickyUserData: Sendable, Equatable {
     }
 
     private struct Body: Fields {
-        var owned: [PartitionsOfTopic] = []
+        var owned: [ConsumerProtocol.TopicPartitions] = []
         var generation: Int32 = -1
 
         mutating func fields(_ wire: inout some Wire) {
@@ -207,38 +163,15 @@ enum DividedCounts {
     }
 }
 
-/// A topic and some of its partitions, as these messages list them.
-struct PartitionsOfTopic: Fields {
-    var topic = ""
-    var partitions: [Int32] = []
+extension [ConsumerProtocol.TopicPartitions] {
+    var each: [TopicPartition] { flatMap { entry in entry.partitions.map { TopicPartition(entry.topic, $0) } } }
 
-    mutating func fields(_ wire: inout some Wire) {
-        wire.string(&topic)
-        wire.array(&partitions)
-    }
-
-    var partitionsOfTopic: [TopicPartition] { partitions.map { TopicPartition(topic, $0) } }
-
-    static func grouping(_ partitions: some Sequence<TopicPartition>) -> [PartitionsOfTopic] {
+    static func grouping(_ partitions: some Sequence<TopicPartition>) -> Self {
         Dictionary(grouping: partitions, by: \.topic).sorted { $0.key < $1.key }.map { topic, partitions in
-            PartitionsOfTopic {
+            ConsumerProtocol.TopicPartitions {
                 $0.topic = topic
                 $0.partitions = partitions.map(\.partition).sorted()
             }
         }
     }
-}
-
-/// Reads a version and, in it, the rest.
-private func decode<Body: Fields>(_ bytes: [UInt8], newest: Int16) throws(WireError) -> Body {
-    var head = Reader(bytes.span.bytes, version: 0, flexible: false)
-    var version: Int16 = 0
-    head.int16(&version)
-    try head.finish()
-    if version < 0 { throw .unsupportedVersion }
-    var reader = Reader(bytes.span.bytes, at: 2, version: min(version, newest), flexible: false)
-    var body = Body()
-    body.fields(&reader)
-    try reader.finish()
-    return body
 }

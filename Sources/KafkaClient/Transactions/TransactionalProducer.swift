@@ -132,7 +132,7 @@ public final class TransactionalProducer: Sendable {
     public func abort() async throws(ClientError) {
         try progress.withLock { progress throws(ClientError) in try progress.beginEnd(isCommit: false) }
         let sender = producer.sender
-        try await onLoop { sender.gate?.abandonment = .invalid("the transaction is aborted") }
+        try await cluster.onLoop { sender.gate?.abandonment = .invalid("the transaction is aborted") }
         await producer.flush()
         try await end(isCommit: false)
     }
@@ -148,7 +148,7 @@ public final class TransactionalProducer: Sendable {
         // What cannot be aborted now is aborted by the coordinator, when its time is over or the id is taken over.
         if isOpen { try? await abort() }
         let sender = producer.sender
-        try? await onLoop { sender.gate?.abandonment = .closed }
+        try? await cluster.onLoop { sender.gate?.abandonment = .closed }
         await producer.close()
     }
 
@@ -215,16 +215,7 @@ public final class TransactionalProducer: Sendable {
 
     private func assume(_ identity: ProducerIdentity, isVersion2: Bool) async throws(ClientError) {
         let sender = producer.sender
-        try await onLoop { sender.assume(identity, isVersion2: isVersion2) }
-    }
-
-    private func onLoop(_ work: @escaping @Sendable () -> Void) async throws(ClientError) {
-        let promise = cluster.eventLoop.makePromise(of: Void.self)
-        cluster.eventLoop.execute {
-            work()
-            promise.succeed()
-        }
-        do { try await promise.futureResult.get() } catch { throw .closed }
+        try await cluster.onLoop { sender.assume(identity, isVersion2: isVersion2) }
     }
 
     /// Called on the event loop for each batch that is given up.

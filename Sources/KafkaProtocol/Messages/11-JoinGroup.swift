@@ -35,7 +35,7 @@ public struct JoinGroupRequest: Request {
         wire.tags()
     }
 
-    public struct GroupProtocol: Fields {
+    public struct GroupProtocol: Fields, Equatable {
         public var name = ""
         public var metadata: [UInt8] = []
 

@@ -79,29 +79,6 @@ public struct TxnOffsetCommitResponse: Message {
         wire.tags()
     }
 
-    public struct Topic: Fields {
-        public var name = ""
-        public var partitions: [Partition] = []
-
-        public init() {}
-
-        public mutating func fields(_ wire: inout some Wire) {
-            wire.string(&name)
-            wire.array(&partitions)
-            wire.tags()
-        }
-    }
-
-    public struct Partition: Fields {
-        public var partitionIndex: Int32 = 0
-        public var errorCode = ErrorCode.none
-
-        public init() {}
-
-        public mutating func fields(_ wire: inout some Wire) {
-            wire.int32(&partitionIndex)
-            wire.error(&errorCode)
-            wire.tags()
-        }
-    }
+    /// What became of offsets is said as it is outside of transactions.
+    public typealias Topic = OffsetCommitResponse.Topic
 }
