@@ -18,10 +18,18 @@ extension StoreWriter {
             return .refuse(.invalidRecord, "a transactional batch bears a sequence")
         }
         let verdict = ProducerState.judge(header, knowing: known)
-        // What is there already is acknowledged again, also when its transaction has ended meanwhile.
-        if case .duplicate = verdict { return verdict }
+        let isTakenIn = header.isTransactional && transaction?.takes(append.partition.id) == true
+        if case .duplicate(let written) = verdict {
+            // What is there already is acknowledged again, also when its transaction has ended meanwhile. But in a transaction that has
+            // begun since, the same numbers are other records: librdkafka uses those of a batch that it gave up in an abort again, unless
+            // it had the answer. Acknowledged, they would be lost.
+            guard isTakenIn, let start = known?.transactionStart, start < 0 || written.baseOffset < start else { return verdict }
+            return .refuse(
+                .outOfOrderSequenceNumber,
+                "producer \(header.producerID) wrote sequence \(header.baseSequence) in a transaction that has ended, at offset \(written.baseOffset)")
+        }
         if header.isTransactional {
-            guard transaction?.takes(append.partition.id) == true else {
+            guard isTakenIn else {
                 return .refuse(.invalidTxnState, "producer \(header.producerID) has no open transaction with this partition in it")
             }
         } else if known?.transactionStart ?? -1 >= 0 {

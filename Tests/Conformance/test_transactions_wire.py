@@ -7,9 +7,9 @@ from records import batch, batches
 from transaction_messages import ADD_PARTITIONS_TO_TXN, END_TXN
 from transactions import (CONTROL, ILLEGAL_GENERATION, INVALID_GROUP_ID, INVALID_PRODUCER_EPOCH,
                           INVALID_PRODUCER_ID_MAPPING, INVALID_REQUEST, INVALID_TRANSACTION_TIMEOUT, INVALID_TXN_STATE,
-                          OPERATION_NOT_ATTEMPTED, PRODUCER_FENCED, READ_COMMITTED, READ_UNCOMMITTED, TRANSACTION_ABORTABLE,
-                          TRANSACTIONAL_ID_AUTHORIZATION_FAILED, UNKNOWN_MEMBER_ID, UNKNOWN_TOPIC_OR_PARTITION,
-                          UNSTABLE_OFFSET_COMMIT, RawTransaction, describe, fetch_at, group_offsets, latest, read, values_at)
+                          OPERATION_NOT_ATTEMPTED, OUT_OF_ORDER_SEQUENCE_NUMBER, PRODUCER_FENCED, READ_COMMITTED,
+                          READ_UNCOMMITTED, TRANSACTION_ABORTABLE, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, UNKNOWN_MEMBER_ID,
+                          UNKNOWN_TOPIC_OR_PARTITION, UNSTABLE_OFFSET_COMMIT, RawTransaction, describe, fetch_at, group_offsets, latest, read, values_at)
 from wire_requests import produce
 
 GROUP = "a-group"
@@ -153,6 +153,20 @@ def test_the_same_batch_again_is_answered_with_its_offset(connection, made, prod
     assert (again.error_code, again.base_offset) == (0, 0)
     producer.commit()
     assert values_at(connection, made) == [b"a", b"b"]
+
+
+def test_numbers_of_an_aborted_batch_are_not_taken_for_it(broker, connection, made):
+    """librdkafka numbers other records alike, when it aborted before it had the batch's answer: they must not be acknowledged as it."""
+    with RawTransaction(broker, f"{made}-older", implicit=False) as producer:
+        producer.send(made, [b"given up"])
+        producer.abort()
+        assert producer.add(made) == [0]
+        assert producer.produce(made, [b"another"], sequence=0).error_code == OUT_OF_ORDER_SEQUENCE_NUMBER
+        producer.abort()
+        assert producer.init() == 0
+        producer.send(made, [b"another"])
+        producer.commit()
+    assert values_at(connection, made) == [b"another"]
 
 
 def test_the_next_incarnation_aborts_what_is_open_and_fences(broker, connection, made, producer):

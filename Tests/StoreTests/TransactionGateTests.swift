@@ -67,6 +67,33 @@ import Testing
         #expect(try store.committedValues(of: partitions[0]) == [2: [2]])
     }
 
+    /// A client that does not know that its batch was written may number other records alike in its next transaction
+    /// (transaction version 1): to take those for the batch would lose them.
+    @Test(arguments: [false, true], [false, true])
+    func numbersOfAnEndedTransactionAreNoDuplicatesInTheNext(isCommit: Bool, isReopened: Bool) throws {
+        let producer = TestProducer("a", producerID: 7)
+        try producer.add(partitions[0], to: store)
+        #expect(try send(7, 0, 0, to: partitions[0]).baseOffset == 0)
+        #expect(try send(7, 0, 0, to: partitions[0]).baseOffset == 0, "within its transaction it is the same batch")
+        try producer.end(isCommit, bumping: false, in: store)
+        try producer.add(partitions[0], to: store)
+        #expect(try send(7, 0, 0, to: partitions[0]).errorCode == .outOfOrderSequenceNumber)
+        #expect(try send(7, 0, 1, to: partitions[0]).baseOffset == 2)
+        if isReopened {
+            // The same of what is kept on disk.
+            store.close()
+            let reopened = try Store.open(directory: directory.subdirectory("live"), options: smallOptions())
+            let partition = try #require(reopened.topic(named: "t")).partitions[0]
+            let batch = { try makeTransactionalBatch([[1]], producerID: 7, epoch: 0, sequence: $0) }
+            #expect(try reopened.append(batch(1), to: partition).baseOffset == 2)
+            #expect(try reopened.append(batch(0), to: partition).errorCode == .outOfOrderSequenceNumber)
+            reopened.close()
+        } else {
+            #expect(try send(7, 0, 1, to: partitions[0]).baseOffset == 2, "and of the open one it still is")
+            #expect(try send(7, 0, 0, to: partitions[0]).errorCode == .outOfOrderSequenceNumber)
+        }
+    }
+
     @Test func aProducerMixesNothingIntoItsTransaction() throws {
         let producer = TestProducer("a", producerID: 7)
         try producer.send([[1]], to: partitions[0], of: store)
