@@ -38,7 +38,6 @@ class Slot:
             [sys.executable, str(SCRIPT), self.role, self.name, self.workload.broker.bootstrap, str(path),
              str(self.workload.chance.random())],
             stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "Tests/Checker")})
-        return self.process
 
     def kill(self):
         self.process.kill()

@@ -30,6 +30,12 @@ class Fenced(Exception):
     pass
 
 
+def expect_no_fence(error):
+    """What a fenced client meets is the end of it; anything else is left to the caller."""
+    if error.args[0].fatal():
+        raise Fenced(str(error)) from None
+
+
 def insist(call, *arguments):
     """Calls again while the client says that this may help."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -37,8 +43,7 @@ def insist(call, *arguments):
         try:
             return call(*arguments)
         except KafkaException as error:
-            if error.args[0].fatal():
-                raise Fenced(str(error)) from None
+            expect_no_fence(error)
             if not error.args[0].retriable() or time.monotonic() > deadline:
                 raise
 
@@ -54,8 +59,8 @@ class Client:
         self.finish = True
 
     def options(self, **more):
-        # Beginning anew from the bootstrap servers, librdkafka 2.16 waits for ever for the last coordinator's connection to
-        # end, where send_offsets_to_transaction still refers to it.
+        # With "rebootstrap" librdkafka 2.16 gives up its coordinator's connection when the broker goes away, and
+        # send_offsets_to_transaction never looks for another (confluentinc/librdkafka#5511).
         return {"metadata.recovery.strategy": "none",
                 "bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.ms": 20,
                 "reconnect.backoff.max.ms": 200, "retry.backoff.ms": 20, "retry.backoff.max.ms": 200} | {
@@ -149,8 +154,7 @@ class Transactor(Transacting):
                 if self.chance.random() < 0.3:
                     producer.poll(0.01)
         except KafkaException as error:
-            if error.args[0].fatal():
-                raise Fenced(str(error)) from None
+            expect_no_fence(error)
             return False
         return True
 
@@ -247,8 +251,7 @@ class Worker(Transacting, Reading):
                    consumer.consumer_group_metadata(), 20)
             commit = self.chance.random() < 0.9
         except KafkaException as error:
-            if error.args[0].fatal():
-                raise Fenced(str(error)) from None
+            expect_no_fence(error)
             # The group has moved on, for one.
             commit = False
         return self.end(producer, txn, commit)
