@@ -198,6 +198,7 @@ class Workload:
 
     def finish(self):
         """Ends the clients in good order, reads what is there, and returns the whole history."""
+        wait_for(lambda: self.tend() and not self.replaced, "those whose transactional ids were taken over are fenced", 60)
         self.observer.stop()
         for process in self.processes():
             process.send_signal(signal.SIGTERM)
