@@ -91,6 +91,7 @@ extension RecordBatchHeader {
         Int32(truncatingIfNeeded: (Int64(sequence) + Int64(count)) & 0x7fff_ffff)
     }
 
+    static let codecBits: Int16 = 0x07
     @usableFromInline static let timestampTypeBit: Int16 = 0x08
     @usableFromInline static let transactionalBit: Int16 = 0x10
     @usableFromInline static let controlBit: Int16 = 0x20
