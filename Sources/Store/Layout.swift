@@ -16,8 +16,8 @@ struct Databases: Sendable {
 
     /// The format this code reads and writes; a store of a greater one is refused, of a lesser one raised when it is opened to write.
     /// Format 2 has groups and committed offsets, which a broker that knows nothing of them would neither serve nor keep in step
-    /// with the topics. Format 3 has transactions.
-    static let format: Int32 = 3
+    /// with the topics. Format 3 has transactions. Format 4 has logs with gaps, over which an older broker would not read.
+    static let format: Int32 = 4
 
     init(creatingIn transaction: inout Transaction) throws(LMDBError) {
         meta = try transaction.database("meta")

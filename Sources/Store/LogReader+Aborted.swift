@@ -19,14 +19,19 @@ extension LogReader {
     /// The same as `read` for a reader of committed records, with the aborted transactions that reach into what is copied. `limit`: the
     /// last stable offset, as it was seen before the reader was lent.
     ///
-    /// The index is looked into first. An entry leaves it only when readers have been told that the log begins behind it, so where one
-    /// is missing already, the read that follows finds its offset out of range.
+    /// The index is looked into in the snapshot that is read: compaction takes an entry away with the last batch of its transaction, and
+    /// the marker later. Else an entry leaves it only when readers have been told that the log begins behind it, so where one is
+    /// missing already, the read that follows finds its offset out of range.
     public func readCommitted(
         _ partition: Partition, from offset: Int64, limit: Int64, maxBytes: Int, firstBatchWhole: Bool, into sink: inout some RecordSink
     ) throws(StoreError) -> (byteCount: Int, aborted: [AbortedTransaction]) {
-        let aborted = try abortedTransactions(in: partition, from: offset, below: limit)
-        let run = try run(partition, from: offset, limit: limit, maxBytes: maxBytes, firstBatchWhole: firstBatchWhole, into: &sink)
+        let looked = snapshot.transactionID
+        var aborted = try abortedTransactions(in: partition, from: offset, below: limit)
+        let run = try run(
+            partition, from: offset, limit: limit, maxBytes: maxBytes, firstBatchWhole: firstBatchWhole, isOfOneSnapshot: true, into: &sink)
         guard run.copied > 0 else { return (0, []) }
+        // Renewed before anything was copied.
+        if snapshot.transactionID != looked { aborted = try abortedTransactions(in: partition, from: offset, below: limit) }
         return (run.copied, aborted.filter { $0.firstOffset < run.offset })
     }
 

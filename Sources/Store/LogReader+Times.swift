@@ -150,7 +150,8 @@ private struct ArraySink: RecordSink {
     func firstRecord(
         of header: RecordBatchHeader, at: Int, from logStart: Int64, where wanted: (Int64) -> Bool
     ) throws(StoreError) -> (timestamp: Int64, offset: Int64)? {
-        if header.timestampType == .logAppendTime {
+        // Of the records that compaction has left, the first has not the first offset.
+        if header.timestampType == .logAppendTime, header.recordCount == header.lastOffsetDelta + 1 {
             return wanted(header.maxTimestamp) ? (header.maxTimestamp, max(header.baseOffset, logStart)) : nil
         }
         do {

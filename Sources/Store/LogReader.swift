@@ -30,9 +30,11 @@ public final class LogReader {
     }
 
     func run(
-        _ partition: Partition, from offset: Int64, limit: Int64, maxBytes: Int, firstBatchWhole: Bool, into sink: inout some RecordSink
+        _ partition: Partition, from offset: Int64, limit: Int64, maxBytes: Int, firstBatchWhole: Bool, isOfOneSnapshot: Bool = false,
+        into sink: inout some RecordSink
     ) throws(StoreError) -> ReadRun {
         var run = ReadRun(offset: offset, limit: limit, bytesLeft: maxBytes, takesFirstWhole: firstBatchWhole)
+        run.isOfOneSnapshot = isOfOneSnapshot
         var renewals = 0
         while true {
             let place = try locate(partition, &run)
@@ -55,7 +57,7 @@ public final class LogReader {
             }
             // What the tail names is newer than the snapshot, or was sealed and trimmed since: look again in a new one. A
             // commit may come between the two once more, but not for ever.
-            guard renewals < Self.renewalsMax else { return run }
+            guard renewals < Self.renewalsMax, !run.isOfOneSnapshot || run.copied == 0 else { return run }
             try renew()
             renewals += 1
         }
@@ -110,6 +112,10 @@ struct ReadRun {
     var takesFirstWhole: Bool
     private(set) var copied = 0
     private(set) var isFinished = false
+    /// Up to here compaction may have left gaps, in the snapshot that is read; −1: not looked up.
+    var gapsEnd: Int64 = -1
+    /// The batches copied and the index of what was aborted must be of one snapshot: once there are some, none is renewed.
+    var isOfOneSnapshot = false
 
     init(offset: Int64, limit: Int64, bytesLeft: Int, takesFirstWhole: Bool) {
         self.offset = offset
@@ -135,7 +141,10 @@ struct ReadRun {
         if offset >= limit { isFinished = true }
     }
 
-    /// How far an extent could be taken.
+    /// Whether the offset is missing, and `baseOffset` is the next one there is.
+    func passesGap(to baseOffset: Int64) -> Bool { baseOffset <= gapsEnd }
+
+    /// How far an extent could be taken. What comes behind a gap may be taken if compaction left it.
     enum Taken { case all, upToGap, upToDamage }
 
     /// Takes what is wanted of an extent's batches, in one copy.
@@ -149,7 +158,7 @@ struct ReadRun {
                 break
             }
             if header.lastOffset >= offset {
-                guard header.baseOffset <= offset else {
+                guard header.baseOffset <= offset || passesGap(to: header.baseOffset) else {
                     taken = .upToGap
                     break
                 }

@@ -30,6 +30,7 @@ extension PartitionState {
 }
 
 extension RecordBatchHeader {
-    /// The greatest time that a search for records finds in the batch. Markers have none: they hold no record of anyone.
-    var searchedTimestamp: Int64 { isControl ? -1 : maxTimestamp }
+    /// The greatest time that a search for records finds in the batch. Markers have none, since they hold no record of anyone, and
+    /// neither have batches that compaction has emptied.
+    var searchedTimestamp: Int64 { isControl || recordCount == 0 ? -1 : maxTimestamp }
 }

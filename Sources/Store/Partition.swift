@@ -155,6 +155,7 @@ struct PartitionState {
     var unsealedByteCount = 0
     /// When producers that have expired were last looked for, in ms; 0: not since the start.
     var expiryLookedForMs: Int64 = 0
+    var cleaning = CleaningState()
     var isQueuedForSealing = false
     var isQueuedForDeletion = false
 

@@ -118,6 +118,7 @@ struct PartitionRow: Row, Sendable {
     /// The topic is gone and a sweep is taking the extents away; the row goes last.
     var deleted = false
     var asOf: Int64 = 0
+    var cleaning = CleaningState()
 
     mutating func fields(_ wire: inout some Wire) {
         wire.uuid(&topicID)
@@ -131,8 +132,21 @@ struct PartitionRow: Row, Sendable {
         wire.array(&epochs)
         wire.bool(&deleted)
         wire.int64(&asOf)
+        wire.tagged(0, &cleaning.cleanedEnd, default: 0)
+        wire.tagged(1, &cleaning.gapsEnd, default: 0)
+        wire.tagged(2, &cleaning.dueMs, default: -1)
         wire.tags()
     }
+}
+
+/// How far compaction has come with a partition.
+struct CleaningState: Equatable, Sendable {
+    /// Below it each key has its latest record only; what is superseded from here on is found by the next pass.
+    var cleanedEnd: Int64 = 0
+    /// Below it offsets may be missing. Extents that begin there are all sealed.
+    var gapsEnd: Int64 = 0
+    /// When the last of the tombstones and markers may go that the last pass left for their time, in ms since 1970; −1: none.
+    var dueMs: Int64 = -1
 }
 
 /// `producers`: partition id ‖ producer id → this, as of the partition's row.

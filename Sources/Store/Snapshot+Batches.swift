@@ -59,17 +59,23 @@ extension Snapshot {
     }
 
     /// Copies batches of the keyspace, extent by extent, up to the one that begins at or after `end`, or to where the next
-    /// offset is not in this snapshot: an extent behind it, taken straight from a producer, may be there already.
+    /// offset is not in this snapshot: an extent behind it, taken straight from a producer, may be there already. Offsets that compaction
+    /// has taken out are passed over.
     borrowing func copyExtents(
         of partition: PartitionID, below end: Int64, _ databases: Databases, _ run: inout ReadRun, _ sink: inout some RecordSink
     ) throws(LMDBError) {
         var cursor = try cursor(in: databases.log)
         try cursor.readAhead(partition, from: run.offset, byteCount: run.bytesLeft)
+        run.gapsEnd = -1
         var more = try cursor.seek(partition, holding: run.offset)
         while more, !run.isFinished, let key = LogKey(cursor.key), key.partition == partition, key.baseOffset < end {
             if key.part == 0, let large = cursor.headOfLargeBatch {
                 if large.lastOffset >= run.offset {
-                    guard key.baseOffset <= run.offset, run.takes(byteCount: large.byteCount, baseOffset: key.baseOffset) else { return }
+                    if key.baseOffset > run.offset {
+                        try lookForGaps(of: partition, databases, &run)
+                        guard run.passesGap(to: key.baseOffset) else { return }
+                    }
+                    guard run.takes(byteCount: large.byteCount, baseOffset: key.baseOffset) else { return }
                     do {
                         _ = try copyParts(of: partition, at: key.baseOffset, byteCount: large.byteCount, databases, &sink)
                     } catch { return try run.meetsDamage() }
@@ -78,12 +84,24 @@ extension Snapshot {
             } else if key.part == 0 {
                 switch cursor.takeBatches(&run, &sink) {
                 case .all: break
-                case .upToGap: return
+                case .upToGap:
+                    guard run.gapsEnd < 0 else { return }
+                    try lookForGaps(of: partition, databases, &run)
+                    // Once more: what was taken is passed over.
+                    continue
                 case .upToDamage: return try run.meetsDamage()
                 }
             }
             if !run.isFinished { more = try cursor.move(.next) }
         }
+    }
+
+    /// Finds out how far compaction has been here. Where the log start has passed the offset, and readers are about to be told, what comes
+    /// behind is not what follows it.
+    private borrowing func lookForGaps(of partition: PartitionID, _ databases: Databases, _ run: inout ReadRun) throws(LMDBError) {
+        guard run.gapsEnd < 0 else { return }
+        let row = try row(of: partition, databases)
+        run.gapsEnd = (row?.logStartOffset ?? 0) <= run.offset ? row?.cleaning.gapsEnd ?? 0 : 0
     }
 }
 

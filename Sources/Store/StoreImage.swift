@@ -246,6 +246,7 @@ extension StoreImage.LoadedPartition {
         state.sealedMaxTimestamp = row.sealedMaxTimestamp
         state.isDeleted = row.deleted
         state.asOf = UInt64(row.asOf)
+        state.cleaning = row.cleaning
     }
 
     mutating func apply(_ batch: AppendedBatch, _ sequence: UInt64, at timeMs: Int64) {

@@ -15,6 +15,9 @@ public struct StoreStatistics: Sendable {
     /// Bytes moved from the journal into extents.
     public var sealedByteCount = 0
     public var deletedExtentCount = 0
+    /// Bytes of extents that compaction has replaced, and of those in their place.
+    public var replacedByteCount = 0
+    public var compactedByteCount = 0
     /// Time spent waiting for commits to be written and synced, in ns.
     public var commitWaitNs: UInt64 = 0
     /// Commits by duration: element n counts those of up to 2ⁿ × 64 µs.
@@ -47,6 +50,8 @@ final class StoreCounters: Sendable {
             statistics.directByteCount += draft.directByteCount
             statistics.sealedByteCount += draft.sealedByteCount
             statistics.deletedExtentCount += draft.deletedExtentCount
+            statistics.replacedByteCount += draft.replacedByteCount
+            statistics.compactedByteCount += draft.compactedByteCount
             statistics.commitWaitNs += waitedNs
             let bucket = min(UInt64.bitWidth - (waitedNs / 64_000).leadingZeroBitCount, statistics.commitWaitBuckets.count - 1)
             statistics.commitWaitBuckets[bucket] += 1

@@ -112,18 +112,22 @@ public struct StoreVerifier: ~Copyable {
     // MARK: - One partition
 
     private mutating func checkPartition(_ id: PartitionID, _ partition: StoreImage.LoadedPartition, name: String) throws(StoreError) {
-        var walk = PartitionWalk(name: name, pieces: partition.pieces.filter { !$0.isDirect }, logStart: partition.state.logStartOffset)
+        var walk = PartitionWalk(
+            name: name, pieces: partition.pieces.filter { !$0.isDirect }, logStart: partition.state.logStartOffset,
+            gapsEnd: partition.state.cleaning.gapsEnd)
         try walkExtents(of: id, &walk)
         while let piece = walk.nextPiece(before: .max) { try checkPiece(piece, &walk) }
         try checkTimes(of: id, walk)
         for sentence in walk.problems { problem(sentence) }
         // Of a deleted topic the extents are on their way out, from the front.
         if partition.state.isDeleted { return }
+        checkCleaning(partition, name: name)
         try checkAborted(of: id, partition, walk.transactions, name: name)
         if let end = walk.end, end != partition.state.nextOffset {
             problem("\(name): the log ends at offset \(end), the partition says \(partition.state.nextOffset)")
         }
-        if partition.state.logStartOffset < partition.state.nextOffset, walk.start.map({ $0 > partition.state.logStartOffset }) ?? true {
+        let missing = walk.start.map { $0 > partition.state.logStartOffset && $0 > partition.state.cleaning.gapsEnd } ?? true
+        if partition.state.logStartOffset < partition.state.nextOffset, missing {
             problem(
                 "\(name): records from \(partition.state.logStartOffset) on are missing, the log begins at \(walk.start.map(String.init) ?? "no offset")"
             )
@@ -199,6 +203,15 @@ public struct StoreVerifier: ~Copyable {
                 problem(
                     "\(walk.name): the batch at offset \(piece.baseOffset) is not the one that journal entry \(piece.sequence) describes")
             }
+        }
+    }
+
+    /// Only what is sealed is compacted.
+    private mutating func checkCleaning(_ partition: StoreImage.LoadedPartition, name: String) {
+        let sealedEnd = partition.pieces.first?.baseOffset ?? partition.state.nextOffset
+        for (what, end) in [("compacted", partition.state.cleaning.cleanedEnd), ("with gaps", partition.state.cleaning.gapsEnd)]
+        where end > max(sealedEnd, partition.state.logStartOffset) {
+            problem("\(name): the partition is said to be \(what) up to offset \(end), and what is sealed ends at \(sealedEnd)")
         }
     }
 
@@ -283,11 +296,14 @@ private struct PartitionWalk {
     var transactions: TransactionWalk
 
     private let logStart: Int64
+    /// Below it, compaction may have taken out records and batches.
+    private let gapsEnd: Int64
 
-    init(name: String, pieces: [Piece], logStart: Int64) {
+    init(name: String, pieces: [Piece], logStart: Int64, gapsEnd: Int64) {
         self.name = name
         self.pieces = pieces
         self.logStart = logStart
+        self.gapsEnd = gapsEnd
         transactions = TransactionWalk(logStart: logStart)
     }
 
@@ -311,14 +327,16 @@ private struct PartitionWalk {
             problems.append("\(name): a batch filed under offset \(expectedBase) says \(header.baseOffset)")
         }
         // Below the log start offset, what was never sealed leaves a gap until the extents before it are swept away.
-        if let end, header.baseOffset != end, header.baseOffset < end || end >= logStart || header.baseOffset > logStart {
+        if let end, header.baseOffset != end, header.baseOffset < end || header.baseOffset > max(logStart, gapsEnd) || end >= max(logStart, gapsEnd) {
             problems.append("\(name): after offset \(end - 1) comes \(header.baseOffset)")
         }
         if header.partitionLeaderEpoch != 0 {
             problems.append(
                 "\(name): the batch at offset \(header.baseOffset) is of leader epoch \(header.partitionLeaderEpoch), which never was")
         }
-        if header.recordCount < 1 || header.lastOffsetDelta != header.recordCount - 1 {
+        if header.nextOffset <= gapsEnd {
+            checkRecords(batch, header)
+        } else if header.recordCount < 1 || header.lastOffsetDelta != header.recordCount - 1 {
             problems.append(
                 "\(name): the batch at offset \(header.baseOffset) says \(header.recordCount) records and a last delta of \(header.lastOffsetDelta)"
             )
@@ -329,5 +347,28 @@ private struct PartitionWalk {
         if start == nil { start = header.baseOffset }
         end = header.nextOffset
         return header
+    }
+
+    /// A batch that compaction may have written anew: its records have offsets of the batch, in order.
+    private mutating func checkRecords(_ bytes: UnsafeRawBufferPointer, _ header: RecordBatchHeader) {
+        guard header.recordCount >= 0, header.lastOffsetDelta >= 0, header.recordCount <= header.lastOffsetDelta + 1 else {
+            return problems.append(
+                "\(name): the batch at offset \(header.baseOffset) says \(header.recordCount) records and a last delta of \(header.lastOffsetDelta)")
+        }
+        // All of its records are there, as for batches that no pass has touched.
+        if header.recordCount == header.lastOffsetDelta + 1 { return }
+        do {
+            let batch = try DecodedBatch(bytes.bytes, limit: CleaningLimits.decompressedByteCount)
+            var reader = batch.reader
+            var next = header.baseOffset
+            while let record = try reader.next() {
+                if record.offset < next || record.offset > header.lastOffset {
+                    problems.append("\(name): in the batch at offset \(header.baseOffset) stands a record with offset \(record.offset)")
+                }
+                next = record.offset + 1
+            }
+        } catch {
+            problems.append("\(name): the batch at offset \(header.baseOffset) cannot be read: \(error)")
+        }
     }
 }

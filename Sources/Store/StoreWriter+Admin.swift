@@ -31,6 +31,9 @@ extension StoreWriter {
             counters.nextProducerID = fields.producerID + 1
             return .producerID(first)
         case .describeProducers(let id): return describeProducers(id)
+        case .seal(let id):
+            if let partition = catalog.partitions[id] { draft.asksForSealing.append(partition) }
+            return .done
         case .setTopicDefaults(let defaults):
             topicDefaults = defaults
             for topic in catalog.byName.values { set(topic.with(defaults: defaults), &draft) }

@@ -37,7 +37,9 @@ extension StoreWriter {
     func sweep(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         // Twice of what came in: the sweep catches up however long the writes go on, and never costs more than they do.
         var budget = SweepBudget(byteCount: max(2 * draft.journaledByteCount, 1 << 20), rowCount: max(2 * draft.changeCount, 2_048))
+        try sealAsked(&draft, &transaction)
         try sealFullExtents(&budget, &draft, &transaction)
+        try replaceExtents(&draft, &transaction)
         if journal.byteCount > journalBytesMax / 2 || journal.changeCount > options.journalOperationsMax / 2 {
             try trim(entries: max(2 * draft.entryCount, 16), &budget, keepingLast: true, &draft, &transaction)
         }
@@ -46,6 +48,18 @@ extension StoreWriter {
     }
 
     // MARK: - Sealing
+
+    /// Extents that one commit seals for one who asks.
+    private static let sealsPerRequest = 4
+
+    /// Seals batches of partitions that would otherwise wait in the journal until it is trimmed.
+    private func sealAsked(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        for partition in draft.asksForSealing where !partition.state.isDeleted {
+            var count = 0
+            while count < Self.sealsPerRequest, try sealExtent(of: partition, &draft, &transaction) > 0 { count += 1 }
+            if count > 0 { try writeRow(of: partition, &draft, &transaction) }
+        }
+    }
 
     private func sealFullExtents(_ budget: inout SweepBudget, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         while !budget.isSpent, let partition = sealQueue.popFirst() {
@@ -69,7 +83,7 @@ extension StoreWriter {
     }
 
     /// Moves the partition's oldest unsealed batches, as many as one extent holds, out of the journal. Returns their bytes.
-    private func sealExtent(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int {
+    func sealExtent(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int {
         let (pieces, skipped) = nextRun(of: partition)
         // Extents that stood above unsealed batches are now in line.
         partition.state.sealedPieceCount += skipped.count
@@ -191,7 +205,7 @@ extension StoreWriter {
 
     /// The first batch that stands in the journal, published or of this commit, and the greatest timestamp of what comes
     /// before it and is not accounted as sealed yet.
-    private func firstUnsealed(_ partition: Partition) -> (piece: Piece?, maxTimestamp: Int64) {
+    func firstUnsealed(_ partition: Partition) -> (piece: Piece?, maxTimestamp: Int64) {
         var maxTimestamp: Int64 = -1
         func isFirst(_ piece: Piece) -> Bool {
             if !piece.isDirect, piece.lastOffset >= partition.state.logStartOffset { return true }
@@ -207,7 +221,7 @@ extension StoreWriter {
     // MARK: - Rows
 
     /// Writes the partition's row, and those of its producers that are behind, as of the last entry of this commit.
-    private func writeRow(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+    func writeRow(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         forgetExpiredProducers(of: partition, now: draft.timeMs)
         var row = PartitionRow()
         row.topicID = partition.topicID
@@ -221,6 +235,7 @@ extension StoreWriter {
         row.sealedMaxTimestamp = max(partition.state.sealedMaxTimestamp, unsealed.maxTimestamp)
         row.deleted = partition.state.isDeleted
         row.asOf = Int64(draft.lastSequence)
+        row.cleaning = partition.state.cleaning
         try transaction.put(PartitionKey(partition: partition.id), row.encoded(), in: databases.partitions)
         for id in partition.state.staleProducers {
             let key = ProducerKey(partition.id, id)

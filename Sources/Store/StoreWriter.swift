@@ -114,6 +114,9 @@ final class StoreWriter {
             submission.changeError = try change(changes, &draft, &transaction)
         case .transactions(let changes, _):
             submission.changeError = try change(changes, &draft, &transaction)
+        case .replacement(let replacement, _):
+            // Carried out behind the decisions: the row that it writes must stand as of a whole commit.
+            draft.replacements.append((replacement, submission))
         }
     }
 
@@ -198,6 +201,11 @@ struct CommitDraft {
     var pendingChanges: [PendingOffsetKey: Int] = [:]
     var catalogChanges: [CatalogChange] = []
     var brokerConfigs: [String: String]?
+    /// Carried out by the sweep, after everything is decided.
+    var asksForSealing: [Partition] = []
+    var replacements: [(replacement: ExtentReplacement, submission: Submission)] = []
+    var replacedByteCount = 0
+    var compactedByteCount = 0
     /// Something was written in the transaction.
     var isDirty = false
 

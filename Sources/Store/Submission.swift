@@ -63,6 +63,8 @@ public enum AdminOperation: Sendable {
     /// Reserves so many producer ids, which nobody else will be given. The outcome names the first.
     case allocateProducerIDs(count: Int)
     case describeProducers(partition: PartitionID)
+    /// Moves batches of the partition out of the journal, up to a few extents of them. Nothing to see for clients.
+    case seal(partition: PartitionID)
     /// Lays other defaults under every topic's configs. Not kept: the broker's configuration says them at each start.
     case setTopicDefaults(TopicSettings)
 
@@ -70,7 +72,7 @@ public enum AdminOperation: Sendable {
     /// writes little or nothing.
     var needsNoRoom: Bool {
         switch self {
-        case .deleteTopic, .moveLogStart, .setTopicConfigs, .setBrokerConfigs, .setTopicDefaults, .describeProducers: true
+        case .deleteTopic, .moveLogStart, .setTopicConfigs, .setBrokerConfigs, .setTopicDefaults, .describeProducers, .seal: true
         case .createTopic, .createPartitions, .allocateProducerIDs: false
         }
     }
@@ -104,6 +106,7 @@ public final class Submission: Sendable {
         case admin(AdminOperation, finish: @Sendable (AdminOutcome) -> Void)
         case groups([GroupChange], finish: @Sendable (StoreError?) -> Void)
         case transactions([TransactionChange], finish: @Sendable (StoreError?) -> Void)
+        case replacement(ExtentReplacement, finish: @Sendable (StoreError?) -> Void)
     }
 
     let work: Work
@@ -111,7 +114,7 @@ public final class Submission: Sendable {
     // Written by the committer before the submission is delivered, read by the lane's loop after.
     nonisolated(unsafe) var appendResults: [AppendResult] = []
     nonisolated(unsafe) var adminOutcome = AdminOutcome.done
-    /// Why a change of groups or transactions is not made.
+    /// Why a change of groups or transactions, or a replacement, is not made.
     nonisolated(unsafe) var changeError: StoreError?
 
     private init(_ work: Work, _ lane: any Lane) {
@@ -145,6 +148,14 @@ public final class Submission: Sendable {
         Submission(.transactions(changes, finish: finish), lane)
     }
 
+    /// Compacted extents in the place of others, in one commit; `finish` is told nil, or why nothing was replaced: `refused` where the
+    /// extents are not there any more as they were read.
+    static func replacement(
+        _ replacement: ExtentReplacement, lane: any Lane, finish: @escaping @Sendable (StoreError?) -> Void
+    ) -> Submission {
+        Submission(.replacement(replacement, finish: finish), lane)
+    }
+
     /// Hands the outcome to whoever waits for it. Called once, by the lane.
     public func finish() {
         switch work {
@@ -152,6 +163,7 @@ public final class Submission: Sendable {
         case .admin(_, let finish): finish(adminOutcome)
         case .groups(_, let finish): finish(changeError)
         case .transactions(_, let finish): finish(changeError)
+        case .replacement(_, let finish): finish(changeError)
         }
     }
 
@@ -162,6 +174,7 @@ public final class Submission: Sendable {
         case .admin: 0
         case .groups(let changes, _): changes.reduce(0) { $0 + $1.byteCount }
         case .transactions(let changes, _): changes.reduce(0) { $0 + $1.byteCount }
+        case .replacement(let replacement, _): replacement.new.reduce(0) { $0 + $1.bytes.count }
         }
     }
 
@@ -171,7 +184,7 @@ public final class Submission: Sendable {
             appendResults = appends.map { _ in AppendResult(errorCode: error.errorCode, errorMessage: error.description) }
         case .admin: adminOutcome = .failure(error.errorCode, error.description)
         case .groups: changeError = error
-        case .transactions: changeError = error
+        case .transactions, .replacement: changeError = error
         }
     }
 }

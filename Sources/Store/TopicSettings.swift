@@ -40,6 +40,15 @@ public struct TopicSettings: Sendable, Equatable {
     public var cleanupPolicy = CleanupPolicy.delete
     /// `delete.retention.ms`: how long compaction keeps a tombstone.
     public var deleteRetentionMs: Int64 = 86_400_000
+    /// `min.cleanable.dirty.ratio`: the share of bytes that no pass of compaction has seen from which one is made.
+    public var minCleanableDirtyRatio = 0.5
+    /// `min.compaction.lag.ms`: how long compaction leaves a record alone.
+    public var minCompactionLagMs: Int64 = 0
+    /// `max.compaction.lag.ms`: how long a record may wait for compaction.
+    public var maxCompactionLagMs = Int64.max
+    /// `segment.bytes` and `segment.ms`: how much of a compacted partition, and for how long, may wait to be sealed, and so for compaction.
+    public var segmentBytes = 1 << 30
+    public var segmentMs: Int64 = 604_800_000
     /// `min.insync.replicas`: the in-sync replicas that `acks=all` asks for.
     public var minInsyncReplicas = 1
 
@@ -74,6 +83,15 @@ public struct TopicSettings: Sendable, Equatable {
         case "retention.bytes": retentionBytes = try Self.integer(name, value)
         case "cleanup.policy": cleanupPolicy = try Self.policy(name, value)
         case "delete.retention.ms": deleteRetentionMs = try Self.integer(name, value)
+        case "min.cleanable.dirty.ratio":
+            guard let ratio = Double(String(value.trimmed)), (0...1).contains(ratio) else {
+                throw InvalidSetting(name: name, value: value, accepted: "a number from 0.0 to 1.0")
+            }
+            minCleanableDirtyRatio = ratio
+        case "min.compaction.lag.ms": minCompactionLagMs = try Self.integer(name, value)
+        case "max.compaction.lag.ms": maxCompactionLagMs = try Self.integer(name, value)
+        case "segment.bytes": segmentBytes = try Self.integer(name, value)
+        case "segment.ms": segmentMs = try Self.integer(name, value)
         case "min.insync.replicas": minInsyncReplicas = try Self.integer(name, value)
         default: break
         }

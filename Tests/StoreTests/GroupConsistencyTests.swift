@@ -191,7 +191,7 @@ import Testing
         var options = smallOptions()
         options.onEvent = { event in events.withLock { $0.append(event.message) } }
         let store = try Store.open(directory: path, options: options)
-        #expect(events.withLock { $0 }.contains { $0.contains("of format \(old) and is now of format 3") })
+        #expect(events.withLock { $0 }.contains { $0.contains("of format \(old) and is now of format \(Databases.format)") })
         let topic = try #require(store.topic(named: "t"))
         #expect(try store.values(of: topic.partitions[0]).count == 3)
         try store.commit("g", [topic.key(): 2])
@@ -199,7 +199,7 @@ import Testing
         try producer.send([[1]], to: topic.partitions[0], of: store)
         try producer.end(false, in: store)
         store.close()
-        #expect(try format(path) == 3)
+        #expect(try format(path) == Databases.format)
         events.withLock { $0 = [] }
         let again = try Store.open(directory: path, options: options)
         #expect(again.committedOffset("g", topic.key())?.offset == 2)

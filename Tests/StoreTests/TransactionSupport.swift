@@ -130,6 +130,14 @@ final class TestProducer: @unchecked Sendable {
         return try makeTransactionalBatch(values, producerID: producerID, epoch: epoch, sequence: sequence)
     }
 
+    /// The batch that the builder holds, as the producer's next one.
+    func finish(_ builder: inout RecordBatchBuilder, codec: CompressionCodec, for partition: Partition) throws -> [UInt8] {
+        let sequence = sequences[partition.id, default: 0]
+        sequences[partition.id] = sequence + builder.recordCount
+        return try builder.finish(
+            codec: codec, producerID: producerID, producerEpoch: epoch, baseSequence: sequence, transactional: true)
+    }
+
     @discardableResult
     func send(_ values: [[UInt8]], to partition: Partition, of store: Store) throws -> AppendResult {
         try add(partition, to: store)

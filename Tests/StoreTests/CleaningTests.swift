@@ -1,0 +1,39 @@
+import Testing
+
+@testable import Store
+
+/// What compaction must leave alone.
+@Suite struct CleaningTests {
+    private let directory: TemporaryDirectory
+    private let store: Store
+    private let partition: Partition
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        store = try Store.open(directory: directory.subdirectory("live"), options: smallOptions())
+        partition = try store.makeTopic("t", configs: ["cleanup.policy": "compact"]).partitions[0]
+    }
+
+    /// The log begins in the middle of an extent in which a transaction is open: a pass over what is in front of that must not take out
+    /// what was aborted there, or readers of committed records would find nothing up to the last stable offset.
+    @Test func anExtentWithAnOpenTransactionIsLeftAlone() throws {
+        _ = try store.append(try makeBatch([[1], [1]]), to: partition)
+        let aborting = TestProducer("a", producerID: 7)
+        let open = TestProducer("b", producerID: 8)
+        try aborting.send([[2], [2]], to: partition, of: store)
+        try open.send([[3]], to: partition, of: store)
+        try aborting.end(false, in: store)
+        guard case .done = try store.administer(.seal(partition: partition.id)),
+            case .logStart(1) = try store.administer(.moveLogStart(partition: partition.id, to: 1))
+        else { throw TestFailure("the log was not prepared") }
+        #expect(partition.lastStableOffset == 4)
+
+        let report = try store.clean(
+            partition, TopicSettings(), keyMapByteCountMax: 1 << 20, nowMs: 1_000_000, where: { _ in true })
+        #expect(report?.cleanedEnd == 1)
+        #expect(report?.replacementCount == 0)
+        #expect(try store.committedRecords(of: partition, maxBytes: 1).map(\.offset) == [1])
+        #expect(try store.records(of: partition, maxBytes: 1).map(\.offset) == [1, 2, 3, 4])
+        store.close()
+    }
+}
