@@ -1,11 +1,6 @@
 internal import KafkaProtocol
 internal import NIOCore
-
-#if canImport(Glibc)
 internal import Glibc
-#else
-internal import Darwin
-#endif
 
 /// One client: frames in, answers out in the order of the requests, whatever order the work ends in. Lives on its
 /// event loop alone.
