@@ -12,7 +12,7 @@ PYTEST := .venv/bin/python -m pytest -c Tests/pytest.ini
 export LMBROKER := $(CURDIR)/$(BROKER)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-unit test-outside soak recovery bench checker format format-check clean install-build install-test install-bench
+.PHONY: help build run test test-unit test-outside soak compaction recovery bench checker format format-check clean install-build install-test install-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ soak: build install-test install-bench .venv/installed ## Ten minutes of steady 
 
 checker: build install-test .venv/installed ## Ten minutes of transactions under kills, judged (slow)
 	$(PYTEST) --slow -s Tests/Crash -k checker
+
+compaction: build install-test .venv/installed ## Five million updates of 100,000 keys, compacted under kills (slow)
+	$(PYTEST) --slow -s Tests/Crash -k five_million
 
 recovery: build install-test install-bench .venv/installed ## 5 GB, kill -9, time to the first produce (slow)
 	$(PYTEST) --slow -s Tests/Crash -k recovery

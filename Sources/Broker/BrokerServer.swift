@@ -22,6 +22,7 @@ public final class BrokerServer: Sendable {
     private let sweeps: [RepeatedTask]
     private let isStopped = Atomic(false)
     private let services: [Task<Void, Never>]
+    private let cleaner: LogCleaner
 
     private init(endpoints: [Endpoint], context: BrokerContext, group: MultiThreadedEventLoopGroup, channels: [any Channel]) {
         self.endpoints = endpoints
@@ -32,6 +33,8 @@ public final class BrokerServer: Sendable {
             Task { await RetentionService(broker: context).run() },
             Task { await OffsetExpiryService(broker: context).run() },
         ]
+        cleaner = LogCleaner(context.store) { [configuration = context.configuration] in configuration.current.cleaner }
+        if context.configuration.current.compacts { cleaner.start() }
         let idle = TimeAmount.milliseconds(context.configuration.current.connectionIdleMsMax)
         let interval = TimeAmount.milliseconds(min(max(idle.nanoseconds / 4_000_000, 50), 30_000))
         sweeps =
@@ -91,6 +94,14 @@ public final class BrokerServer: Sendable {
         guard !isStopped.exchange(true, ordering: .relaxed) else { return }
         for channel in channels { try? await channel.close() }
         for service in services { service.cancel() }
+        let cleaner = cleaner
+        await withCheckedContinuation { stopped in
+            // It ends after the step it is at, and that may be waiting for the disk.
+            context.readers.submit { _ in
+                cleaner.stop()
+                stopped.resume()
+            }
+        }
         context.groups.stop()
         context.transactions.stop()
         for sweep in sweeps { sweep.cancel() }

@@ -23,6 +23,8 @@ public struct BrokerConfiguration: Sendable {
     /// What topics without configs of their own get.
     public let topicDefaults: TopicSettings
     public let retentionCheckIntervalMs: Int64
+    public let compacts: Bool
+    public let cleaner: CleanerOptions
 
     public let groups: GroupOptions
     public let transactions: TransactionOptions
@@ -72,6 +74,8 @@ public struct BrokerConfiguration: Sendable {
         describedPartitionsMax = try values.integer("max.request.partition.size.limit")
         topicDefaults = try values.topicDefaults()
         retentionCheckIntervalMs = try values.integer("log.retention.check.interval.ms")
+        compacts = try values.boolean("log.cleaner.enable")
+        cleaner = try values.cleaner()
 
         groups = try values.groups()
         transactions = try values.transactions()
@@ -179,6 +183,13 @@ private struct ConfigurationValues {
             listeners.append(listener)
         }
         return listeners
+    }
+
+    func cleaner() throws(ConfigurationError) -> CleanerOptions {
+        var options = CleanerOptions()
+        options.keyMapBytesMax = try integer("log.cleaner.dedupe.buffer.size")
+        options.backoffMs = try integer("log.cleaner.backoff.ms")
+        return options
     }
 
     func groups() throws(ConfigurationError) -> GroupOptions {

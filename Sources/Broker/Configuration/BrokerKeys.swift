@@ -96,7 +96,7 @@ public enum BrokerKeys {
         ConfigurationKey(
             "log.cleanup.policy", .records, .list(TopicKeys.cleanupPolicies), default: "delete", .dynamic, topic: "cleanup.policy",
             about:
-                "What becomes of old records: delete applies the retention limits. Compaction is not built yet: compact keeps the records."),
+                "What becomes of old records: delete applies the retention limits, compact keeps the last record of each key; both may be named."),
         ConfigurationKey(
             "log.retention.ms", .records, .long(from: -1), .dynamic, topic: "retention.ms",
             fallbacks: [.init(name: "log.retention.minutes", factor: 60_000), .init(name: "log.retention.hours", factor: 3_600_000)],
@@ -114,8 +114,43 @@ public enum BrokerKeys {
             "log.retention.check.interval.ms", .records, .long(from: 1), default: "300000", .dynamic,
             about: "How many milliseconds pass between two looks for records past their retention."),
         ConfigurationKey(
+            "log.cleaner.min.cleanable.ratio", .records, .double(0...1), default: "0.5", .dynamic, topic: "min.cleanable.dirty.ratio",
+            about: "The share of a partition's bytes that compaction has not seen yet from which it is compacted."),
+        ConfigurationKey(
+            "log.cleaner.min.compaction.lag.ms", .records, .long(from: 0), default: "0", .dynamic, topic: "min.compaction.lag.ms",
+            about: "How many milliseconds a record is left alone by compaction at least."),
+        ConfigurationKey(
+            "log.cleaner.max.compaction.lag.ms", .records, .long(from: 1), default: String(Int64.max), .dynamic,
+            topic: "max.compaction.lag.ms",
+            about: "How many milliseconds a record waits for compaction at most, in partitions that see no more writes too."),
+        ConfigurationKey(
+            "log.segment.bytes", .records, .int(from: 14), default: "1073741824", .dynamic, topic: "segment.bytes",
+            about:
+                "There are no segment files. Of a compacted partition, the bytes of new batches from which they are sealed at once, so that they can be compacted; else that comes with other writes."
+        ),
+        ConfigurationKey(
+            "log.roll.ms", .records, .long(from: 1), .dynamic, topic: "segment.ms",
+            fallbacks: [.init(name: "log.roll.hours", factor: 3_600_000)],
+            about:
+                "There are no segment files. Of a compacted partition, how many milliseconds new batches may wait before they are sealed, so that they can be compacted. Without it: log.roll.hours."
+        ),
+        ConfigurationKey(
+            "log.roll.hours", .records, .int(from: 1), default: "168",
+            about: "The same as log.roll.ms, in hours."),
+        ConfigurationKey(
+            "log.cleaner.enable", .records, .boolean, default: "true",
+            about: "Whether topics are compacted whose cleanup policy says so."),
+        ConfigurationKey(
+            "log.cleaner.backoff.ms", .records, .long(from: 1), default: "15000", .dynamic,
+            about: "How many milliseconds compaction sleeps when no partition is due for it."),
+        ConfigurationKey(
+            "log.cleaner.dedupe.buffer.size", .records, .long(from: 1_048_576), default: "134217728", .dynamic,
+            about:
+                "The most memory for the keys of one pass of compaction, in bytes, at 24 for each key; what finds no room is left to the next pass."
+        ),
+        ConfigurationKey(
             "log.cleaner.delete.retention.ms", .records, .long(from: 0), default: "86400000", .dynamic, topic: "delete.retention.ms",
-            about: "How many milliseconds compaction keeps a tombstone."),
+            about: "How many milliseconds compaction keeps a tombstone, and the marker of a transaction, once nothing else keeps it."),
         ConfigurationKey(
             "min.insync.replicas", .records, .int(from: 1), default: "1", .dynamic, topic: "min.insync.replicas",
             about: "In-sync replicas that a produce request with acks=all asks for. More than a topic's replicas refuses such requests."),

@@ -29,7 +29,7 @@ enum IgnoredKeys {
             reason: "Partitions have no segment files; batches live in extents of one LMDB environment.",
             names: ["log.preallocate", "background.threads", "log.dir.failure.timeout.ms"],
             prefixes: ["log.segment.", "log.roll.", "log.index.", "log.initial.task."]),
-        Family(reason: "Compaction is not built yet.", prefixes: ["log.cleaner."]),
+        Family(reason: "Compaction is one thread with buffers of its own, behind all others.", prefixes: ["log.cleaner."]),
         Family(reason: "There is no tiered storage.", prefixes: ["remote.", "log.local."]),
         Family(
             reason: "A single broker replicates nothing.",

@@ -39,34 +39,27 @@ public enum TopicKeys {
     static let cleanupPolicies = ["compact", "delete"]
 
     /// Sorted by name.
-    public static let all: [TopicKey] = (honoured + segments + cleaning + elsewhere).sorted { $0.name < $1.name }
+    public static let all: [TopicKey] = (honoured + segments + elsewhere).sorted { $0.name < $1.name }
 
     static let named = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
 
-    private static let honoured: [TopicKey] = BrokerKeys.all.compactMap { key in
+    private static let honoured: [TopicKey] = BrokerKeys.all.compactMap { key -> TopicKey? in
         guard let name = key.topicName else { return nil }
         let defaultValue: String
         switch name {
-        case "retention.ms": defaultValue = "604800000"
+        case "retention.ms", "segment.ms": defaultValue = "604800000"
         default: defaultValue = key.defaultValue ?? ""
         }
-        let effect: TopicKey.Effect =
-            name == "delete.retention.ms" ? .without(reason: "compaction is not built yet") : .honoured
-        return TopicKey(name, key.type, default: defaultValue, broker: key.name, effect, key.documentation)
+        return TopicKey(name, key.type, default: defaultValue, broker: key.name, .honoured, key.documentation)
     }
 
     private static let noSegments = TopicKey.Effect.without(
         reason: "a partition has no segment files: batches live in extents of one LMDB environment")
     private static let alwaysSynced = TopicKey.Effect.without(reason: "every append is synced before it is acknowledged")
-    private static let noCompaction = TopicKey.Effect.without(reason: "compaction is not built yet")
     private static let noTiers = TopicKey.Effect.without(reason: "there is no tiered storage")
     private static let oneReplica = TopicKey.Effect.without(reason: "a single broker replicates nothing")
 
     private static let segments: [TopicKey] = [
-        TopicKey(
-            "segment.bytes", .int(from: 14), default: "1073741824", broker: "log.segment.bytes", noSegments, "The size of a segment file."),
-        TopicKey(
-            "segment.ms", .long(from: 1), default: "604800000", broker: "log.roll.ms", noSegments, "The age at which a segment is rolled."),
         TopicKey(
             "segment.jitter.ms", .long(from: 0), default: "0", broker: "log.roll.jitter.ms", noSegments,
             "The jitter of the age at which a segment is rolled."),
@@ -87,18 +80,6 @@ public enum TopicKeys {
         TopicKey(
             "flush.ms", .long(from: 0), default: String(Int64.max), broker: "log.flush.interval.ms", alwaysSynced,
             "The time after which the log is synced."),
-    ]
-
-    private static let cleaning: [TopicKey] = [
-        TopicKey(
-            "min.cleanable.dirty.ratio", .double(0...1), default: "0.5", broker: "log.cleaner.min.cleanable.ratio", noCompaction,
-            "The share of uncompacted bytes from which a log is compacted."),
-        TopicKey(
-            "min.compaction.lag.ms", .long(from: 0), default: "0", broker: "log.cleaner.min.compaction.lag.ms", noCompaction,
-            "The time a record stays uncompacted at least."),
-        TopicKey(
-            "max.compaction.lag.ms", .long(from: 1), default: String(Int64.max), broker: "log.cleaner.max.compaction.lag.ms", noCompaction,
-            "The time a record stays uncompacted at most."),
     ]
 
     private static let elsewhere: [TopicKey] = [

@@ -25,18 +25,18 @@ private let loggerResource: Int8 = 8
 
     @Test func everyVersionDescribesTopicsAndBrokers() async throws {
         try await TestBroker.with(["log.retention.hours=1"]) { broker in
-            try await broker.createTopic("t", configs: ["segment.bytes": "1000"])
+            try await broker.createTopic("t", configs: ["segment.index.bytes": "1000"])
             let client = try broker.connect()
             for version in DescribeConfigsRequest.versions {
                 let response = try client.ask(DescribeConfigsRequest([(topicResource, "t"), (brokerResource, "1")]), version: version)
                 let topic = Dictionary(uniqueKeysWithValues: response.results[0].configs.map { ($0.name, $0) })
-                #expect(topic["segment.bytes"]?.value == "1000" && topic["segment.bytes"]?.configSource == 1)
+                #expect(topic["segment.index.bytes"]?.value == "1000" && topic["segment.index.bytes"]?.configSource == 1)
                 #expect(topic["retention.ms"]?.value == "3600000" && topic["retention.ms"]?.configSource == 4)
                 #expect(topic["cleanup.policy"]?.configSource == 5)
                 #expect(topic["retention.ms"]?.synonyms.map(\.name) == ["log.retention.hours", "log.retention.hours"])
                 if version >= 3 {
                     #expect(topic["retention.ms"]?.configType == 5)
-                    #expect(topic["segment.bytes"]?.documentation?.contains("Without effect here") == true)
+                    #expect(topic["segment.index.bytes"]?.documentation?.contains("Without effect here") == true)
                 }
                 #expect(response.results[1].configs.contains { $0.name == "listeners" && $0.readOnly })
             }

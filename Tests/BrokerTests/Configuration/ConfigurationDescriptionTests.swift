@@ -96,7 +96,7 @@ import Testing
             try AlterableConfigs.broker.altered([:], by: [.init(.set, "node.id", "3")], inherited: { _ in nil })
         }
         #expect(throws: ConfigurationRefusal.self) {
-            try AlterableConfigs.broker.altered([:], by: [.init(.set, "log.segment.bytes", "3")], inherited: { _ in nil })
+            try AlterableConfigs.broker.altered([:], by: [.init(.set, "log.index.interval.bytes", "4096")], inherited: { _ in nil })
         }
     }
 }

@@ -71,10 +71,10 @@ import Testing
     }
 
     @Test func unknownAndIgnoredKeysAreNamedInWarnings() throws {
-        let warnings = try layers("num.partition=3\nlog.segment.bytes=1\nwholly.unheard.of=1").warnings
+        let warnings = try layers("num.partition=3\nlog.index.interval.bytes=1\nwholly.unheard.of=1").warnings
         #expect(warnings.count == 3)
         #expect(warnings[0].contains("did you mean num.partitions?"))
-        #expect(warnings[1].contains("log.segment.bytes has no effect. Partitions have no segment files"))
+        #expect(warnings[1].contains("log.index.interval.bytes has no effect. Partitions have no segment files"))
         #expect(warnings[2] == "broker.properties, line 3: wholly.unheard.of is not a known key and is ignored.")
     }
 
