@@ -15,25 +15,26 @@ import Testing
     }
 
     /// The log begins in the middle of an extent in which a transaction is open: a pass over what is in front of that must not take out
-    /// what was aborted there, or readers of committed records would find nothing up to the last stable offset.
+    /// what was aborted behind it, or readers of committed records would find nothing up to the last stable offset.
     @Test func anExtentWithAnOpenTransactionIsLeftAlone() throws {
-        _ = try store.append(try makeBatch([[1], [1]]), to: partition)
         let aborting = TestProducer("a", producerID: 7)
         let open = TestProducer("b", producerID: 8)
-        try aborting.send([[2], [2]], to: partition, of: store)
-        try open.send([[3]], to: partition, of: store)
+        try aborting.send([[1], [1]], to: partition, of: store)
+        _ = try store.append(try makeBatch([[2]]), to: partition)
+        try aborting.send([[3], [3]], to: partition, of: store)
+        try open.send([[4]], to: partition, of: store)
         try aborting.end(false, in: store)
         guard case .done = try store.administer(.seal(partition: partition.id)),
             case .logStart(1) = try store.administer(.moveLogStart(partition: partition.id, to: 1))
         else { throw TestFailure("the log was not prepared") }
-        #expect(partition.lastStableOffset == 4)
+        #expect(partition.lastStableOffset == 5)
 
         let report = try store.clean(
             partition, TopicSettings(), keyMapByteCountMax: 1 << 20, nowMs: 1_000_000, where: { _ in true })
         #expect(report?.cleanedEnd == 1)
         #expect(report?.replacementCount == 0)
-        #expect(try store.committedRecords(of: partition, maxBytes: 1).map(\.offset) == [1])
-        #expect(try store.records(of: partition, maxBytes: 1).map(\.offset) == [1, 2, 3, 4])
+        #expect(try store.committedRecords(of: partition, maxBytes: 1).map(\.offset) == [2])
+        #expect(try store.records(of: partition, maxBytes: 1).map(\.offset) == [1, 2, 3, 4, 5])
         store.close()
     }
 }
