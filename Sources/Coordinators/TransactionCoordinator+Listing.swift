@@ -2,20 +2,21 @@ public import KafkaProtocol
 
 extension TransactionCoordinator {
     /// DescribeTransactions 0 (KIP-664). `name` says what a partition is called, nothing where its topic is gone. Each id
-    /// is described once, however often it is asked for.
+    /// is described once, however often it is asked for. `ending` are the ids whose end is still on its way to the disk: it is
+    /// decided, but no reader sees it, so they are told as prepared.
     public func describe(
-        _ request: DescribeTransactionsRequest, name: (TransactionPartition) -> (topic: String, index: Int32)?
+        _ request: DescribeTransactionsRequest, ending: Set<String> = [], name: (TransactionPartition) -> (topic: String, index: Int32)?
     ) -> DescribeTransactionsResponse {
         var seen: Set<String> = []
         var response = DescribeTransactionsResponse()
         for transactionalID in request.transactionalIDs where seen.insert(transactionalID).inserted {
-            response.transactionStates.append(describe(transactionalID, name))
+            response.transactionStates.append(describe(transactionalID, isEnding: ending.contains(transactionalID), name))
         }
         return response
     }
 
     private func describe(
-        _ transactionalID: String, _ name: (TransactionPartition) -> (topic: String, index: Int32)?
+        _ transactionalID: String, isEnding: Bool, _ name: (TransactionPartition) -> (topic: String, index: Int32)?
     ) -> DescribeTransactionsResponse.Transaction {
         var described = DescribeTransactionsResponse.Transaction()
         described.transactionalID = transactionalID
@@ -23,7 +24,7 @@ extension TransactionCoordinator {
             described.errorCode = transactionalID.isEmpty ? .invalidRequest : .transactionalIDNotFound
             return described
         }
-        described.transactionState = producer.phase.name
+        described.transactionState = producer.phase.told(isEnding: isEnding).name
         described.transactionTimeoutMs = producer.timeoutMs
         described.transactionStartTimeMs = producer.startedMs
         described.producerID = producer.producerID
@@ -44,7 +45,8 @@ extension TransactionCoordinator {
     }
 
     /// ListTransactions 0–1, sorted by id. A duration filter leaves open transactions that have lasted longer (KIP-994).
-    public func list(_ request: ListTransactionsRequest, at moment: Moment) -> ListTransactionsResponse {
+    /// `ending` as for `describe`.
+    public func list(_ request: ListTransactionsRequest, ending: Set<String> = [], at moment: Moment) -> ListTransactionsResponse {
         var response = ListTransactionsResponse()
         let names = Set(TransactionPhase.allCases.map(\.name)).union(TransactionPhase.namesUnused)
         var seen: Set<String> = []
@@ -52,14 +54,15 @@ extension TransactionCoordinator {
         let states = Set(request.stateFilters)
         let producerIDs = Set(request.producerIDFilters)
         for (transactionalID, producer) in producers {
-            if !states.isEmpty, !states.contains(producer.phase.name) { continue }
+            let phase = producer.phase.told(isEnding: ending.contains(transactionalID))
+            if !states.isEmpty, !states.contains(phase.name) { continue }
             if !producerIDs.isEmpty, !producerIDs.contains(producer.producerID) { continue }
-            if request.durationFilter >= 0, !(producer.phase.isOpen && moment.wallClockMs - producer.startedMs > request.durationFilter) { continue }
+            if request.durationFilter >= 0, !(phase.isOpen && moment.wallClockMs - producer.startedMs > request.durationFilter) { continue }
             response.transactionStates.append(
                 ListTransactionsResponse.Transaction {
                     $0.transactionalID = transactionalID
                     $0.producerID = producer.producerID
-                    $0.transactionState = producer.phase.name
+                    $0.transactionState = phase.name
                 })
         }
         response.transactionStates.sort { $0.transactionalID < $1.transactionalID }

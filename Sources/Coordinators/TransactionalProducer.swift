@@ -4,7 +4,8 @@ internal import KafkaProtocol
 enum TransactionPhase: Int8, CaseIterable {
     case empty
     case ongoing
-    /// Decided and durable, but not every store has its markers yet. A transaction in one store is never seen here.
+    /// Decided and durable, but not every store has its markers yet. A transaction in one store is never kept so, only told so
+    /// while its end is on its way to the disk.
     case prepareCommit
     case prepareAbort
     case completeCommit
@@ -23,6 +24,15 @@ enum TransactionPhase: Int8, CaseIterable {
 
     /// Names that Kafka knows and that no id is in here: the end of an id and of an epoch is one step.
     static let namesUnused: Set<String> = ["Dead", "PrepareEpochFence"]
+
+    /// What others are told: an end that is not on disk yet is not complete.
+    func told(isEnding: Bool) -> Self {
+        switch self {
+        case .completeCommit where isEnding: .prepareCommit
+        case .completeAbort where isEnding: .prepareAbort
+        default: self
+        }
+    }
 
     var isPrepared: Bool { self == .prepareCommit || self == .prepareAbort }
 

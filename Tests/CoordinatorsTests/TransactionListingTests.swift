@@ -55,6 +55,21 @@ import Testing
         #expect(listed.transactionStates.isEmpty)
     }
 
+    /// Who sees an end here may read what it made visible: nobody is told of it before it is on disk.
+    @Test func anEndOnItsWayToTheDiskIsNotCompleteYet() {
+        var harness = harness()
+        harness.end("open", commit: false, producerID: 101)
+        func told(_ ending: Set<String>) -> [String] {
+            let request = DescribeTransactionsRequest { $0.transactionalIDs = ["done", "empty", "open", "later"] }
+            return harness.coordinator.describe(request, ending: ending) { _ in nil }.transactionStates.map(\.transactionState)
+        }
+        #expect(told(["done", "empty", "open"]) == ["PrepareCommit", "Empty", "PrepareAbort", "Ongoing"])
+        #expect(told([]) == ["CompleteCommit", "Empty", "CompleteAbort", "Ongoing"])
+        let prepared = ListTransactionsRequest { $0.stateFilters = ["PrepareAbort"] }
+        #expect(harness.coordinator.list(prepared, ending: ["open"], at: harness.now).transactionStates.map(\.transactionalID) == ["open"])
+        #expect(harness.coordinator.list(prepared, at: harness.now).transactionStates.isEmpty)
+    }
+
     @Test func aTransactionIsDescribedWithItsPartitions() {
         let harness = harness()
         let request = DescribeTransactionsRequest { $0.transactionalIDs = ["open", "empty", "nobody", "", "open"] }

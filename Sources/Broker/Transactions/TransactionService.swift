@@ -19,6 +19,9 @@ final class TransactionService: Sendable {
         var failureCount = 0
         var alarm = DeadlineAlarm()
         var isStopped = false
+
+        /// The ids whose end is not on disk yet.
+        var ending: Set<String> { Set(flights.lazy.filter(\.value.isEnding).map(\.key)) }
     }
 
     /// What is on its way of one transactional id.
@@ -159,7 +162,7 @@ final class TransactionService: Sendable {
 
     func describe(_ request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
         state.withLock { state in
-            state.coordinator.describe(request) { place in
+            state.coordinator.describe(request, ending: state.ending) { place in
                 guard let partition = store.partition(PartitionID(rawValue: place.id)), let topic = store.topic(id: partition.topicID) else {
                     return nil
                 }
@@ -169,7 +172,7 @@ final class TransactionService: Sendable {
     }
 
     func list(_ request: ListTransactionsRequest) -> ListTransactionsResponse {
-        state.withLock { $0.coordinator.list(request, at: .now) }
+        state.withLock { $0.coordinator.list(request, ending: $0.ending, at: .now) }
     }
 
     /// Ends what a producer has open in these partitions (KIP-664). A transaction that is known here is aborted as a whole.
