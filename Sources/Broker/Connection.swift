@@ -103,13 +103,38 @@ final class Connection: ChannelDuplexHandler {
                 return
             }
             switch assembly.take(&bytes) {
-            case .incomplete: return
+            case .incomplete: return fillFrame()
             case .frame(let frame): receive(frame)
             case .refused(let length):
                 return close(.frameLength, "a frame of \(length) bytes; socket.request.max.bytes is \(assembly.byteCountMax)")
             }
         }
     }
+
+    /// What is missing of a large frame goes from the socket to its place, with no buffer and no copy in between, as far as
+    /// it has come and other connections need not wait long. An end or an error of the socket is left for the channel to find.
+    private func fillFrame() {
+        guard assembly.missing >= Self.directByteCountMin, let context else { return }
+        let operations = context.pipeline.syncOperations
+        // Throws where the socket is closed, and is nil where a test has put something else in its place.
+        _ = try? operations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { socket in
+            var left = Self.directByteCountMax
+            while left > 0, assembly.missing > 0 {
+                let outcome = assembly.fill { place in
+                    let received = recv(socket, place.baseAddress, min(place.count, left), Int32(MSG_DONTWAIT))
+                    left = received > 0 ? left - received : 0
+                    note(max(received, 0))
+                    return received
+                }
+                if case .frame(let frame) = outcome { receive(frame) }
+            }
+        }
+    }
+
+    /// Less than this is not worth a system call of its own.
+    private static let directByteCountMin = 8 << 10
+    /// As much at once is a millisecond's copying at most.
+    private static let directByteCountMax = 1 << 20
 
     /// A frame that trickles in does not keep a connection alive; one that flows does.
     private func note(_ byteCount: Int) {

@@ -26,7 +26,18 @@ struct FrameAssembly {
     /// True between the first byte of a frame and its last.
     var isWithinFrame: Bool { lengthBytes > 0 || frame != nil }
 
-    /// Takes bytes until a frame is whole or none are left. Each byte is copied once, into its place.
+    /// Bytes of the frame in hand that are still to come; 0 outside a frame.
+    var missing: Int { frame.map { $0.byteCount - filled } ?? 0 }
+
+    /// Lets `receive` put what comes next straight into its place in the frame. It returns how many bytes it wrote, 0 or
+    /// less for none. `incomplete` also where there is no frame in hand.
+    mutating func fill(_ receive: (UnsafeMutableRawBufferPointer) -> Int) -> Outcome {
+        guard let frame else { return .incomplete }
+        filled += max(frame.withUnsafeMutableBytes { receive(UnsafeMutableRawBufferPointer(rebasing: $0[filled...])) }, 0)
+        return whole(frame)
+    }
+
+    /// Takes bytes until a frame is whole or none are left. Each is copied once, into its place.
     mutating func take(_ bytes: inout ByteBuffer) -> Outcome {
         if frame == nil {
             guard let length = takeLength(&bytes) else { return .incomplete }
@@ -46,6 +57,10 @@ struct FrameAssembly {
             bytes.moveReaderIndex(forwardBy: count)
             filled += count
         }
+        return whole(frame)
+    }
+
+    private mutating func whole(_ frame: Frame) -> Outcome {
         guard filled == frame.byteCount else { return .incomplete }
         self.frame = nil
         return .frame(frame)

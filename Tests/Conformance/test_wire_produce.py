@@ -1,5 +1,7 @@
 """Judges: Produce on the wire — acks, validation of what is sent, idempotent sequences, what is stored."""
 
+import random
+import struct
 import time
 
 import pytest
@@ -21,6 +23,12 @@ def made(broker, topic):
     return topic
 
 
+def frame(correlation, values):
+    """A Produce as it goes over the wire, with its length in front."""
+    request = PRODUCE.header(9, correlation) + PRODUCE.encode(9, **values)
+    return struct.pack(">i", len(request)) + request
+
+
 def end_offset(connection, topic, partition=0):
     return list_offset(connection, topic, -1, partition).offset
 
@@ -36,6 +44,22 @@ def test_offsets_are_consecutive_and_the_batch_is_kept_byte_for_byte(connection,
         # Base offset (8), length (4) and leader epoch (4) are the broker's to write; the rest is the producer's.
         assert kept.data[16:] == given[16:]
         assert kept.leader_epoch >= 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_large_frame_arrives_whole_however_the_stream_is_cut(connection, made, seed):
+    """The rest of a large frame is received in its place: its end, and the frames behind it, may come in the same piece."""
+    choose = random.Random(seed)
+    values = [choose.randbytes(choose.choice([10, 9_000, 70_000, 900_000])) for _ in range(12)]
+    stream = b"".join(frame(number, produce_values(made, batch([value]))) for number, value in enumerate(values))
+    while stream:
+        size = choose.choice([1, 3, 5_000, 20_000, 300_000])
+        connection.send_raw(stream[:size])
+        stream = stream[size:]
+    replies = [connection.receive(PRODUCE, 9, number) for number in range(len(values))]
+    assert [r.responses[0].partition_responses[0].base_offset for r in replies] == list(range(len(values)))
+    for offset, value in enumerate(values):
+        assert value in batches(fetch_one(connection, made, offset).records)[0].data
 
 
 def test_acks_zero_gets_no_reply_but_is_stored(connection, made):

@@ -50,4 +50,34 @@ import Testing
         }
         #expect(frame.byteCount == 100)
     }
+
+    /// However much `take` was given before, what `fill` puts in place stands behind it, and no byte past the frame is asked for.
+    @Test(arguments: 4..<104) func theRestOfAFrameIsReceivedInItsPlace(given: Int) throws {
+        let sent = (0..<100).map { UInt8($0) }
+        var assembly = FrameAssembly(byteCountMax: 100)
+        var bytes = ByteBuffer(integer: Int32(100))
+        bytes.writeBytes(sent[..<(given - 4)])
+        #expect(frame(assembly.take(&bytes)) == nil)
+        var rest = sent[(given - 4)...]
+        var whole: Frame?
+        while whole == nil {
+            #expect(assembly.missing == rest.count)
+            try #require(frame(assembly.fill { _ in -1 }) == nil, "whole of nothing")
+            whole = frame(
+                assembly.fill { place in
+                    #expect(place.count == rest.count)
+                    let piece = rest.prefix(7)
+                    place.copyBytes(from: piece)
+                    rest = rest.dropFirst(7)
+                    return piece.count
+                })
+        }
+        #expect(rest.isEmpty)
+        #expect(whole?.withUnsafeBytes { Array($0) } == sent)
+        #expect(!assembly.isWithinFrame)
+    }
+
+    private func frame(_ outcome: FrameAssembly.Outcome) -> Frame? {
+        if case .frame(let frame) = outcome { frame } else { nil }
+    }
 }
