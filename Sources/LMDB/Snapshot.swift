@@ -65,8 +65,11 @@ internal import CLMDB
         try unsafe databaseStatistics(handle, database)
     }
 
-    /// Pages that deleted data left behind and that a later commit may fill. Reads the whole free list.
-    public borrowing func freePageCount() throws(LMDBError) -> Int { try unsafe countFreePages(handle) }
+    /// Pages that deleted data left behind. Reads the whole free list. `heldFrom`: the transaction of the oldest reader; what was
+    /// freed from then on waits for it.
+    public borrowing func freePages(heldFrom oldest: Int? = nil) throws(LMDBError) -> FreePages {
+        try unsafe countFreePages(handle, heldFrom: oldest)
+    }
 }
 
 func openDatabase(_ transaction: OpaquePointer, _ name: String, _ flags: UInt32) throws(LMDBError) -> Database {

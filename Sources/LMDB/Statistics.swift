@@ -25,6 +25,14 @@ public struct DatabaseStatistics: Sendable, Equatable {
     public var pageCount: Int { branchPageCount + leafPageCount + overflowPageCount }
 }
 
+/// Pages that deleted data left behind.
+public struct FreePages: Sendable, Equatable {
+    /// Those that a commit may fill now.
+    public var count = 0
+    /// Those that a snapshot may still look into.
+    public var heldCount = 0
+}
+
 /// One reader slot, of this process or another.
 public struct ReaderInformation: Sendable, Equatable {
     public var processID: Int
@@ -71,6 +79,13 @@ extension Environment {
         }
     }
 
+    /// The reader of the oldest snapshot, where that is behind the last commit.
+    public func laggingReader() -> ReaderInformation? {
+        let last = information().lastTransactionID
+        let lagging = readers().filter { reader in reader.transactionID.map { $0 < last } ?? false }
+        return lagging.min { ($0.transactionID ?? 0) < ($1.transactionID ?? 0) }
+    }
+
     /// A consistent copy of the last committed state, into an existing empty directory, while others read and
     /// write. `compacting` leaves free pages out; it takes longer, and the file grows by what is written meanwhile.
     public func copy(to directory: String, compacting: Bool = false) throws(LMDBError) {
@@ -93,12 +108,15 @@ func databaseStatistics(_ transaction: OpaquePointer, _ database: Database) thro
         leafPageCount: statistics.ms_leaf_pages, overflowPageCount: statistics.ms_overflow_pages)
 }
 
-/// Each value of the free-list database (number 0) is a list of page numbers with its length in front.
-func countFreePages(_ transaction: OpaquePointer) throws(LMDBError) -> Int {
+/// The free-list database (number 0) has transactions as keys, and as values lists of the pages that they freed, each with
+/// its length in front. A commit takes from those alone that are older than every reader.
+func countFreePages(_ transaction: OpaquePointer, heldFrom oldest: Int?) throws(LMDBError) -> FreePages {
     var cursor = try unsafe Cursor(transaction, Database(index: 0))
-    var count = 0
+    var pages = FreePages()
     while try cursor.move(.next) {
-        count += unsafe cursor.value.unsafeLoadUnaligned(fromByteOffset: 0, as: Int.self)
+        let count = unsafe cursor.value.unsafeLoadUnaligned(fromByteOffset: 0, as: Int.self)
+        let freedBy = unsafe cursor.key.unsafeLoadUnaligned(fromByteOffset: 0, as: Int.self)
+        if let oldest, freedBy >= oldest { pages.heldCount += count } else { pages.count += count }
     }
-    return count
+    return pages
 }

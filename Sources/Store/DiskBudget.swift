@@ -81,8 +81,10 @@ struct DiskBudget {
     private mutating func countFree(_ environment: Environment) {
         let now = monotonicNs()
         guard now - freeCountedNs > 100_000_000 || freeCountedNs == 0 else { return }
-        guard let snapshot = try? environment.snapshot(), let pages = try? snapshot.freePageCount() else { return }
-        freeByteCount = pages * environment.information().pageByteCount
+        let oldest = environment.laggingReader()?.transactionID
+        guard let snapshot = try? environment.snapshot(), let pages = try? snapshot.freePages(heldFrom: oldest) else { return }
+        // What a copy or a slow reader still looks into is no room: a commit would have to make the file grow instead.
+        freeByteCount = pages.count * environment.information().pageByteCount
         freeCountedNs = now
         admittedSinceCount = admittedInCommit
     }

@@ -111,10 +111,11 @@ public final class Store: Sendable {
         let information = environment.information()
         statistics.fileByteCount = information.fileByteCount
         statistics.readersInUse = information.readersInUse
-        let oldest = environment.readers().compactMap(\.transactionID).min()
+        let oldest = environment.laggingReader()?.transactionID
         statistics.oldestReaderLag = oldest.map { max(information.lastTransactionID - $0, 0) } ?? 0
-        if let snapshot = try? environment.snapshot(), let pages = try? snapshot.freePageCount() {
-            statistics.freeByteCount = pages * information.pageByteCount
+        if let snapshot = try? environment.snapshot(), let pages = try? snapshot.freePages(heldFrom: oldest) {
+            statistics.freeByteCount = pages.count * information.pageByteCount
+            statistics.heldByteCount = pages.heldCount * information.pageByteCount
         }
         return statistics
     }

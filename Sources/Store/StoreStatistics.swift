@@ -27,10 +27,13 @@ public struct StoreStatistics: Sendable {
     public var journalEntryCount = 0
     /// Of the file.
     public var fileByteCount = 0
+    /// Of freed pages: what a commit may fill now, and what waits for the oldest snapshot to end.
     public var freeByteCount = 0
+    public var heldByteCount = 0
     public var readersInUse = 0
-    /// Commits made since the oldest snapshot that is still held; 0 where none is.
+    /// Commits made since the oldest snapshot that is still held, and for how long that has been seen; 0 where none is.
     public var oldestReaderLag = 0
+    public var oldestReaderAgeNs: UInt64 = 0
 }
 
 /// The running counts, written by the committer, read by anyone.
@@ -57,6 +60,8 @@ final class StoreCounters: Sendable {
             statistics.commitWaitBuckets[bucket] += 1
         }
     }
+
+    func oldestReader(ageNs: UInt64) { statistics.withLock { $0.oldestReaderAgeNs = ageNs } }
 
     func journal(byteCount: Int, entryCount: Int) {
         statistics.withLock { statistics in

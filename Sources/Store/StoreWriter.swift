@@ -38,6 +38,7 @@ final class StoreWriter {
     /// Partitions with extents below their log start offset.
     var deletions: Deque<Partition> = []
     var budget: DiskBudget
+    private var readerWatch: ReaderWatch
     var state = StoreState.serving
     /// Where an extent is put together from batches of the journal.
     let extentBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: extentByteCountMax, alignment: 16)
@@ -52,6 +53,7 @@ final class StoreWriter {
         self.options = options
         self.shared = shared
         topicDefaults = options.topicDefaults
+        readerWatch = ReaderWatch(ageNsMax: UInt64(options.readerWarningMs) * 1_000_000)
         budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes, fileByteCount: environment.information().fileByteCount)
     }
 
@@ -91,6 +93,9 @@ final class StoreWriter {
         if cleared > 0 {
             options.onEvent(StoreEvent(severity: .info, message: "cleared \(cleared) reader slots that dead processes had left behind"))
         }
+        let nowNs = monotonicNs()
+        if let event = readerWatch.look(environment, nowNs: nowNs) { options.onEvent(event) }
+        shared.counters.oldestReader(ageNs: readerWatch.ageNs(nowNs))
         // Room may have come without anyone asking for it.
         if case .full = state { _ = admit(byteCount: 0) }
     }

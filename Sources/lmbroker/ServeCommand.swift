@@ -87,6 +87,7 @@ struct ServeCommand: AsyncParsableCommand {
     private func storeOptions(_ configuration: BrokerConfiguration, _ logger: Logger) -> StoreOptions {
         var options = StoreOptions()
         options.maxBytes = configuration.storeBytesMax
+        options.readerWarningMs = configuration.readerWarningMs
         options.journalBytesMax = configuration.journalBytesMax
         options.producerExpirationMs = configuration.producerExpirationMs
         options.topicDefaults = configuration.topicDefaults

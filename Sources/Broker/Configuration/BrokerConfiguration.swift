@@ -47,6 +47,7 @@ public struct BrokerConfiguration: Sendable {
     /// nil: what the file system can spare less a reserve.
     public let storeBytesMax: Int?
     public let journalBytesMax: Int
+    public let readerWarningMs: Int64
     public let backupDirectory: String?
 
     public let logLevel: String
@@ -96,6 +97,7 @@ public struct BrokerConfiguration: Sendable {
         producerExpirationMs = try values.integer("producer.id.expiration.ms")
         storeBytesMax = try values.optional("lmbroker.store.max.bytes")
         journalBytesMax = try values.integer("lmbroker.journal.max.bytes")
+        readerWarningMs = try values.integer("lmbroker.reader.warn.ms")
         backupDirectory = layers["lmbroker.backup.dir"]
         logLevel = layers["lmbroker.log.level"] ?? "info"
     }

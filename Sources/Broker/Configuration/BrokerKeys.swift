@@ -261,6 +261,11 @@ public enum BrokerKeys {
             "lmbroker.journal.max.bytes", .store, .long(from: 1 << 20), default: "209715200",
             about: "The most bytes of journal that a start has to look through; past it, sealing comes first."),
         ConfigurationKey(
+            "lmbroker.reader.warn.ms", .store, .long(from: 10_000), default: "300000",
+            about:
+                "How many milliseconds a backup or another process may hold one snapshot of the store before the log warns: the file cannot fill what is freed meanwhile."
+        ),
+        ConfigurationKey(
             "lmbroker.backup.dir", .store, .string,
             about: "Where SIGUSR1 makes the broker put a hot copy of its store, in a directory named for the time (UTC)."),
     ]
