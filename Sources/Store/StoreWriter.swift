@@ -165,6 +165,7 @@ final class StoreWriter {
                 catalog.version += 1
             }
         }
+        // In this order: see `Store.pendingOffsets(of:)`.
         publishGroups(draft)
         publishTransactions(draft)
         if let configs = draft.brokerConfigs { shared.brokerConfigs.withLock { $0 = configs } }

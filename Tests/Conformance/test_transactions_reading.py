@@ -4,8 +4,10 @@ import time
 
 import pytest
 
+from group_messages import OFFSET_FETCH
 from messages import DELETE_RECORDS, DELETE_TOPICS, LIST_OFFSETS
 from records import batch
+from transaction_messages import END_TXN
 from transactions import (READ_COMMITTED, READ_UNCOMMITTED, RawTransaction, active_producers, fetch_at, latest, read, values_at)
 from waiting import wait_for
 from wire_requests import list_offset, produce
@@ -147,3 +149,32 @@ def test_a_sequence_of_another_incarnation_does_not_confuse_the_log(broker, conn
                 producer.commit()
     assert [v for v in values_at(connection, made) if v != b"again"] == [b"%d" % n for n in range(1, 20, 2)]
     assert time.monotonic() - begun < 30
+
+
+def test_a_stable_offset_is_never_the_one_before_an_acknowledged_commit_to_the_transaction(broker, topic):
+    """While the transaction ends, a stable fetch says UNSTABLE_OFFSET_COMMIT or the new offset, never the old one (KIP-447)."""
+    partitions = range(500)
+    broker.create_topic(topic, len(partitions))
+    group = f"stable-{topic}"
+    request = dict(require_stable=True, groups=[dict(
+        group_id=group, topics=[dict(name=topic, partition_indexes=list(partitions))])])
+    readers = [broker.connect() for _ in range(3)]
+    seen = {"unstable": 0, "new": 0, "old": 0}
+    with RawTransaction(broker, group) as producer:
+        producer.send_offsets(group, {(topic, p): 0 for p in partitions})
+        producer.commit()
+        for number in range(1, 60):
+            producer.send_offsets(group, {(topic, 0): number})
+            ending = producer.connection.send(END_TXN, 5, **producer.identity(), committed=True)
+            asked = [(reader, reader.send(OFFSET_FETCH, 8, **request)) for reader in readers for _ in range(4)]
+            for reader, correlation in asked:
+                answer = reader.receive(OFFSET_FETCH, 8, correlation).groups[0].topics[0].partitions[0]
+                state = "unstable" if answer.error_code == 88 else "new" if answer.committed_offset == number else "old"
+                seen[state] += 1
+            reply = producer.connection.receive(END_TXN, 5, ending)
+            assert reply.error_code == 0
+            producer.take(reply.producer_id, reply.producer_epoch)
+    for reader in readers:
+        reader.close()
+    # Both have to be met, or the reads did not fall into the commit.
+    assert seen["old"] == 0 and seen["unstable"] and seen["new"], seen

@@ -125,16 +125,16 @@ import Testing
         producer.epoch += 1
         #expect(try store.step(producer.change) == nil)
         #expect(try store.change([zombie])?.errorCode == .invalidProducerEpoch)
-        #expect(!store.hasPendingOffset("g", topic.key()))
+        #expect(!store.pendingOffsets(of: "g").contains(topic.key()))
         // All of a submission or nothing of it.
         let other = GroupChange(groupID: "h", offsets: [(topic.key(), CommittedOffset(offset: 1, commitTimeMs: 1))])
         #expect(try store.change([other, zombie])?.errorCode == .invalidProducerEpoch)
         #expect(store.committedOffset("h", topic.key()) == nil)
         #expect(try store.change([producer.pending("g", [topic.key(): 5])]) == nil)
-        #expect(store.hasPendingOffset("g", topic.key()))
+        #expect(store.pendingOffsets(of: "g").contains(topic.key()))
         #expect(store.committedOffset("g", topic.key()) == nil)
         try producer.end(true, in: store)
-        #expect(!store.hasPendingOffset("g", topic.key()))
+        #expect(!store.pendingOffsets(of: "g").contains(topic.key()))
         #expect(store.committedOffset("g", topic.key())?.offset == 5)
     }
 

@@ -139,7 +139,7 @@ struct TransactionModel {
                 for index in topic.partitions.indices {
                     let key = topic.key(Int32(index))
                     let isPending = pending.values.contains { $0[groupID]?[key] != nil }
-                    #expect(store.hasPendingOffset(groupID, key) == isPending, "\(groupID), \(name)-\(index)")
+                    #expect(store.pendingOffsets(of: groupID).contains(key) == isPending, "\(groupID), \(name)-\(index)")
                 }
             }
         }

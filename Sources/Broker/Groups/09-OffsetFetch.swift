@@ -33,6 +33,8 @@ struct OffsetFetchHandler: Handler {
         answer.groupID = asked.groupID
         answer.errorCode = call.broker.groups.admitFetch(
             groupID: asked.groupID, memberID: asked.memberID, memberEpoch: asked.memberEpoch)
+        // Before any offset is read: see there.
+        let pending = requireStable ? call.broker.store.pendingOffsets(of: asked.groupID) : nil
         if let topics = asked.topics {
             // Version 1 has no place for an error but the partitions, later ones have none for partitions beside one.
             guard answer.errorCode == .none || call.header.version < 2 else { return answer }
@@ -40,16 +42,16 @@ struct OffsetFetchHandler: Handler {
         } else if answer.errorCode == .none {
             answer.topics = allTopics(of: asked.groupID, call.broker.store)
         }
-        if requireStable { markUnstable(&answer, call.broker.store) }
+        if let pending { markUnstable(&answer, pending, call.broker.store) }
         return answer
     }
 
     /// An offset that an open transaction is about to replace is not to be gone by (KIP-447).
-    private static func markUnstable(_ answer: inout OffsetFetchResponse.Group, _ store: Store) {
+    private static func markUnstable(_ answer: inout OffsetFetchResponse.Group, _ pending: PendingOffsetKeys, _ store: Store) {
         for topic in answer.topics.indices {
             guard let id = store.topic(named: answer.topics[topic].name)?.id else { continue }
             for (place, partition) in answer.topics[topic].partitions.enumerated()
-            where store.hasPendingOffset(answer.groupID, OffsetKey(topicID: id, partition: partition.partitionIndex)) {
+            where pending.contains(OffsetKey(topicID: id, partition: partition.partitionIndex)) {
                 answer.topics[topic].partitions[place] = Self.partition(partition.partitionIndex, nil, .unstableOffsetCommit)
             }
         }
