@@ -28,7 +28,9 @@ struct CleaningPlan: Equatable, Sendable {
 
     /// Whether a pass must not wait for more to come.
     func isOverdue(_ settings: TopicSettings, now: Int64) -> Bool {
-        if dirtyByteCount > 0, firstDirtyTime < now, now - firstDirtyTime > settings.maxCompactionLagMs { return true }
+        // A producer's timestamp may lie as far back as numbers go: then it is older than any lag.
+        let (age, isBeyondCounting) = now.subtractingReportingOverflow(firstDirtyTime)
+        if dirtyByteCount > 0, firstDirtyTime < now, isBeyondCounting || age > settings.maxCompactionLagMs { return true }
         return dueMs >= 0 && dueMs <= now
     }
 }
