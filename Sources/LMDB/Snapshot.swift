@@ -64,12 +64,6 @@ internal import CLMDB
     public borrowing func statistics(of database: Database) throws(LMDBError) -> DatabaseStatistics {
         try unsafe databaseStatistics(handle, database)
     }
-
-    /// Pages that deleted data left behind. Reads the whole free list. `heldFrom`: the transaction of the oldest reader; what was
-    /// freed from then on waits for it.
-    public borrowing func freePages(heldFrom oldest: Int? = nil) throws(LMDBError) -> FreePages {
-        try unsafe countFreePages(handle, heldFrom: oldest)
-    }
 }
 
 func openDatabase(_ transaction: OpaquePointer, _ name: String, _ flags: UInt32) throws(LMDBError) -> Database {

@@ -86,6 +86,13 @@ extension Environment {
         return lagging.min { ($0.transactionID ?? 0) < ($1.transactionID ?? 0) }
     }
 
+    /// Pages that deleted data left behind, and those of them that wait for the oldest reader. Reads the whole free list.
+    public func freePages() throws(LMDBError) -> FreePages {
+        let oldest = laggingReader()?.transactionID
+        let snapshot = try snapshot()
+        return try unsafe countFreePages(snapshot.handle, heldFrom: oldest)
+    }
+
     /// A consistent copy of the last committed state, into an existing empty directory, while others read and
     /// write. `compacting` leaves free pages out; it takes longer, and the file grows by what is written meanwhile.
     public func copy(to directory: String, compacting: Bool = false) throws(LMDBError) {

@@ -28,9 +28,8 @@ struct CleaningPlan: Equatable, Sendable {
 
     /// Whether a pass must not wait for more to come.
     func isOverdue(_ settings: TopicSettings, now: Int64) -> Bool {
-        // A producer's timestamp may lie as far back as numbers go: then it is older than any lag.
-        let (age, isBeyondCounting) = now.subtractingReportingOverflow(firstDirtyTime)
-        if dirtyByteCount > 0, firstDirtyTime < now, isBeyondCounting || age > settings.maxCompactionLagMs { return true }
+        // The lag is what is taken from now: an age may be larger than any number, where a producer's timestamp lies far back.
+        if dirtyByteCount > 0, firstDirtyTime < now - settings.maxCompactionLagMs { return true }
         return dueMs >= 0 && dueMs <= now
     }
 }

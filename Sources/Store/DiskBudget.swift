@@ -81,8 +81,7 @@ struct DiskBudget {
     private mutating func countFree(_ environment: Environment) {
         let now = monotonicNs()
         guard now - freeCountedNs > 100_000_000 || freeCountedNs == 0 else { return }
-        let oldest = environment.laggingReader()?.transactionID
-        guard let snapshot = try? environment.snapshot(), let pages = try? snapshot.freePages(heldFrom: oldest) else { return }
+        guard let pages = try? environment.freePages() else { return }
         // What a copy or a slow reader still looks into is no room: a commit would have to make the file grow instead.
         freeByteCount = pages.count * environment.information().pageByteCount
         freeCountedNs = now

@@ -34,7 +34,7 @@ struct ReaderWatch {
     private mutating func tellOnce(_ environment: Environment, _ nowNs: UInt64) -> StoreEvent? {
         guard let oldest, !isTold, ageNs(nowNs) >= ageNsMax else { return nil }
         isTold = true
-        let held = (try? environment.snapshot().freePages(heldFrom: oldest.transactionID).heldCount) ?? 0
+        let held = (try? environment.freePages().heldCount) ?? 0
         let megabytes = held * environment.information().pageByteCount >> 20
         return StoreEvent(
             severity: .warning,

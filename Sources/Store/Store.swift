@@ -113,7 +113,7 @@ public final class Store: Sendable {
         statistics.readersInUse = information.readersInUse
         let oldest = environment.laggingReader()?.transactionID
         statistics.oldestReaderLag = oldest.map { max(information.lastTransactionID - $0, 0) } ?? 0
-        if let snapshot = try? environment.snapshot(), let pages = try? snapshot.freePages(heldFrom: oldest) {
+        if let pages = try? environment.freePages() {
             statistics.freeByteCount = pages.count * information.pageByteCount
             statistics.heldByteCount = pages.heldCount * information.pageByteCount
         }

@@ -14,6 +14,17 @@ import Testing
         partition = try store.makeTopic("t", configs: ["cleanup.policy": "compact"]).partitions[0]
     }
 
+    @Test func aBatchOlderThanNumbersCanSayIsOverdue() {
+        var plan = CleaningPlan(logStart: 0, cleanedEnd: 0, end: 1, dirtyByteCount: 1, dueMs: -1)
+        var settings = TopicSettings()
+        settings.maxCompactionLagMs = 1_000
+        let now: Int64 = 1_800_000_000_000
+        for (time, isOverdue) in [(Int64.min, true), (now - 1_001, true), (now - 1_000, false), (now + 1, false), (.max, false)] {
+            plan.firstDirtyTime = time
+            #expect(plan.isOverdue(settings, now: now) == isOverdue, "\(time)")
+        }
+    }
+
     /// The log begins in the middle of an extent in which a transaction is open: a pass over what is in front of that must not take out
     /// what was aborted behind it, or readers of committed records would find nothing up to the last stable offset.
     @Test func anExtentWithAnOpenTransactionIsLeftAlone() throws {

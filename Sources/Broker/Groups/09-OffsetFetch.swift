@@ -33,7 +33,7 @@ struct OffsetFetchHandler: Handler {
         answer.groupID = asked.groupID
         answer.errorCode = call.broker.groups.admitFetch(
             groupID: asked.groupID, memberID: asked.memberID, memberEpoch: asked.memberEpoch)
-        // Before any offset is read: see there.
+        // Before any offset is read, or a transaction that ends in between would be missed.
         let pending = requireStable ? call.broker.store.pendingOffsets(of: asked.groupID) : nil
         if let topics = asked.topics {
             // Version 1 has no place for an error but the partitions, later ones have none for partitions beside one.
