@@ -19,6 +19,7 @@ struct BatchCleaner {
     private(set) var dueMs: Int64 = -1
     private(set) var droppedCount = 0
     private(set) var keylessCount = 0
+    private(set) var unreadableCount = 0
     /// Producers whose transaction was met and has not ended yet: whether any batch of it stays.
     private var transactions: [Int64: Bool] = [:]
 
@@ -74,13 +75,19 @@ struct BatchCleaner {
     }
 
     /// A batch of records that nobody reads: those of an aborted transaction, or below the log start.
-    mutating func judgeUnwanted(_ header: RecordBatchHeader, _ bytes: RawSpan, isLast: Bool) throws -> Fate {
+    mutating func judgeUnwanted(_ header: RecordBatchHeader, isLast: Bool) throws -> Fate {
         droppedCount += Int(header.recordCount)
         if header.isTransactional, header.lastOffset >= logStart { met(header, stays: isLast) }
         guard isLast else { return .goes }
         if header.recordCount == 0 { return .stays }
-        let batch = try DecodedBatch(bytes, limit: CleaningLimits.decompressedByteCount)
-        return .becomes(try batch.rewritten(keeping: Array(repeating: false, count: Int(header.recordCount))))
+        return .becomes(try DecodedBatch(withoutRecordsOf: header).rewritten(keeping: Array(repeating: false, count: Int(header.recordCount))))
+    }
+
+    /// A batch that its producer has filled with something else than records, which nobody looked at before the topic was compacted.
+    mutating func judgeUnreadable(_ header: RecordBatchHeader) -> Fate {
+        unreadableCount += 1
+        if header.isTransactional { met(header, stays: true) }
+        return .stays
     }
 
     private mutating func met(_ header: RecordBatchHeader, stays: Bool) {

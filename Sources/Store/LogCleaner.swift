@@ -74,6 +74,8 @@ struct CleaningRound {
     private let isCancelled: () -> Bool
     /// Partitions with something that cannot be read. Tried again after a restart.
     private var uncleanable: Set<PartitionID> = []
+    /// Partitions of which it was said that they have batches that cannot be read.
+    private var unreadable: Set<PartitionID> = []
 
     init(_ store: Store, isCancelled: @escaping () -> Bool = { false }) {
         self.store = store
@@ -113,6 +115,9 @@ struct CleaningRound {
             guard let report else { return false }
             if report.keylessCount > 0 {
                 tell(.warning, "\(name): compaction took out \(report.keylessCount) records without a key, from before the topic was compacted")
+            }
+            if report.unreadableCount > 0, unreadable.insert(partition.id).inserted {
+                tell(.warning, "\(name): compaction keeps \(report.unreadableCount) batches whose records cannot be read, from before the topic was compacted")
             }
             return true
         } catch {

@@ -13,6 +13,8 @@ struct CleaningReport: Equatable, Sendable {
     var droppedCount = 0
     /// Of these, records without a key: nothing says what they would supersede.
     var keylessCount = 0
+    /// Batches whose records cannot be read, though they are as they were produced: they stay.
+    var unreadableCount = 0
     /// Not all keys found room in the key map: a pass for the rest should follow.
     var isPartial = false
 }
@@ -57,6 +59,7 @@ struct PartitionCleaning: ~Copyable {
         try clean()
         report.droppedCount = cleaner.droppedCount
         report.keylessCount = cleaner.keylessCount
+        report.unreadableCount = cleaner.unreadableCount
     }
 
     // MARK: - The keys
@@ -82,7 +85,7 @@ struct PartitionCleaning: ~Copyable {
             let header = try batchHeader(extent, at)
             defer { at += header.byteCount }
             guard header.nextOffset > plan.cleanedEnd, !header.isControl, header.recordCount > 0, !step.isAborted(header) else { continue }
-            let batch = try decoded(extent, at, header)
+            guard let batch = try decoded(extent, at, header) else { continue }
             var reader = batch.reader
             while let record = try next(&reader, header) {
                 guard record.offset >= plan.cleanedEnd, let key = record.key else { continue }
@@ -125,17 +128,21 @@ struct PartitionCleaning: ~Copyable {
             cleaned.end = header.nextOffset
             // Whoever reads up to the end must find it: the last batch stays, if need be without records.
             let isLastBatch = isLast && at == extent.bytes.count
-            let batch = header.isControl || header.lastOffset < plan.logStart || step.isAborted(header) ? nil : try decoded(extent, range.lowerBound, header)
+            let isUnwanted = header.lastOffset < plan.logStart || step.isAborted(header)
             let fate: BatchCleaner.Fate
             do {
                 if header.isControl {
                     fate = try cleaner.judgeMarker(
                         header, extent.bytes.span.bytes.extracting(range), isLast: isLastBatch, &cleaned.forgottenAborts)
-                } else if let batch {
+                } else if isUnwanted {
+                    fate = try cleaner.judgeUnwanted(header, isLast: isLastBatch)
+                } else if let batch = try decoded(extent, range.lowerBound, header) {
                     fate = try cleaner.judge(batch, map, isLast: isLastBatch)
                 } else {
-                    fate = try cleaner.judgeUnwanted(header, extent.bytes.span.bytes.extracting(range), isLast: isLastBatch)
+                    fate = cleaner.judgeUnreadable(header)
                 }
+            } catch let error as StoreError {
+                throw error
             } catch {
                 throw .corrupt("the batch at offset \(header.baseOffset) of partition \(partition.id.rawValue) cannot be written anew: \(error)")
             }
@@ -205,11 +212,15 @@ struct PartitionCleaning: ~Copyable {
         return header
     }
 
-    private func decoded(_ extent: SealedExtent, _ at: Int, _ header: RecordBatchHeader) throws(StoreError) -> DecodedBatch {
-        do {
-            return try DecodedBatch(
+    /// Nil where the bytes are what was produced, and are no records. What came uncompressed was looked at when it was produced.
+    private func decoded(_ extent: SealedExtent, _ at: Int, _ header: RecordBatchHeader) throws(StoreError) -> DecodedBatch? {
+        do throws(RecordError) {
+            let batch = try DecodedBatch(
                 extent.bytes.span.bytes.extracting(at..<(at + header.byteCount)), limit: CleaningLimits.decompressedByteCount)
+            if header.codec != CompressionCodec.none { try batch.check() }
+            return batch
         } catch {
+            if error != .checksum { return nil }
             throw .corrupt("the batch at offset \(header.baseOffset) of partition \(partition.id.rawValue) cannot be read: \(error)")
         }
     }

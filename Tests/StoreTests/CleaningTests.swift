@@ -1,3 +1,4 @@
+import KafkaProtocol
 import Testing
 
 @testable import Store
@@ -46,6 +47,51 @@ import Testing
         #expect(report?.replacementCount == 0)
         #expect(try store.committedRecords(of: partition, maxBytes: 1).map(\.offset) == [2])
         #expect(try store.records(of: partition, maxBytes: 1).map(\.offset) == [1, 2, 3, 4, 5])
+        store.close()
+    }
+
+    /// Compressed batches are not opened when they are produced to a topic that is not compacted. One that holds no records, or lies about
+    /// their offsets, is kept as it is, supersedes nothing, and holds up nothing.
+    @Test func aBatchThatIsNoRecordsStaysAndTheRestIsCompacted() throws {
+        func keyed(_ value: UInt8) throws -> [UInt8] {
+            var builder = RecordBatchBuilder()
+            builder.append(key: [1], value: [value], timestamp: 1)
+            return try builder.finish(codec: .none, producerID: -1, producerEpoch: -1, baseSequence: -1)
+        }
+        func compressed(_ body: [UInt8]) throws -> [UInt8] {
+            var batch = try Array(keyed(0)[..<RecordBatchHeader.headerByteCount])
+            batch += try body.withUnsafeBytes { try CompressionCodec.gzip.compress($0) }
+            var header = try #require(batch.withUnsafeBytes { RecordBatchHeader($0) })
+            header.attributes |= Int16(CompressionCodec.gzip.rawValue)
+            // It counts neither the base offset nor itself.
+            header.batchLength = Int32(batch.count - 12)
+            batch.withUnsafeMutableBytes { header.write(to: $0) }
+            header.crc = batch.withUnsafeBytes { RecordBatchHeader.checksum(ofBatch: $0) }
+            batch.withUnsafeMutableBytes { header.write(to: $0) }
+            return batch
+        }
+        // The second says that its record, of the same key, stands 500 offsets behind its place.
+        let body: [UInt8] = [0, 0, 0xe8, 0x07, 2, 1, 2, 9, 0]
+        for batch in [try keyed(1), try compressed(Array("not a record".utf8)), try compressed([UInt8(body.count * 2)] + body), try keyed(2), try keyed(3)] {
+            _ = try store.append(batch, to: partition)
+        }
+        guard case .done = try store.administer(.seal(partition: partition.id)) else { throw TestFailure("nothing was sealed") }
+
+        let report = try store.clean(partition, TopicSettings(), keyMapByteCountMax: 1 << 20, nowMs: 1_000_000, where: { _ in true })
+        #expect(report?.unreadableCount == 2)
+        #expect(report?.droppedCount == 2)
+        #expect(report?.cleanedEnd == 5)
+        var sink = ByteSink()
+        _ = try store.withReader { (reader) throws(StoreError) in
+            try reader.read(partition, from: 0, limit: partition.highWatermark, maxBytes: 1 << 20, firstBatchWhole: true, into: &sink)
+        }
+        var offsets: [Int64] = []
+        var at = 0
+        while let header = sink.bytes.withUnsafeBytes({ RecordBatchHeader($0, at: at) }) {
+            offsets.append(header.baseOffset)
+            at += header.byteCount
+        }
+        #expect(offsets == [1, 2, 4])
         store.close()
     }
 }

@@ -132,6 +132,25 @@ public struct DecodedBatch: Sendable {
         }
     }
 
+    /// A batch whose records nobody wants: for `rewritten`, which keeps none of them.
+    public init(withoutRecordsOf header: RecordBatchHeader) {
+        self.header = header
+        records = []
+    }
+
+    /// Looks over all records.
+    /// - Throws: what reading one of them would, and `malformed` for an offset that is not greater than the one before, or not the batch's.
+    public func check() throws(RecordError) {
+        var reader = reader
+        var last = header.baseOffset - 1
+        var index = 0
+        while let record = try reader.next() {
+            guard record.offset > last, record.offset <= header.lastOffset else { throw .malformed(record: index) }
+            last = record.offset
+            index += 1
+        }
+    }
+
     /// Begins at the first record.
     public var reader: RecordReader {
         @_lifetime(borrow self)
