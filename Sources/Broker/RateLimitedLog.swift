@@ -13,6 +13,8 @@ final class RateLimitedLog: Sendable {
         case tooManyFromHost = "too many connections from one address"
         case idle = "idle connection"
         case acksZeroFailed = "failed produce without acknowledgement"
+        case unwrittenTransaction = "transactions that could not be written"
+        case timedOutTransaction = "transactions that have outlived their timeout"
         case network = "network error"
         case defect = "defect"
     }

@@ -5,7 +5,6 @@ extension ClassicGroup {
     mutating func admitCommit(_ claim: CommitClaim, at moment: Moment) -> ErrorCode {
         if claim.generationIDOrMemberEpoch < 0, state == .empty {
             // From outside: an administrator, or a consumer that picks its partitions itself.
-            holdsCommits = true
             return .none
         }
         if claim.generationIDOrMemberEpoch >= 0 || !claim.memberID.isEmpty || claim.groupInstanceID != nil {

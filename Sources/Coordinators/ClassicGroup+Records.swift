@@ -53,16 +53,16 @@ extension ClassicGroup {
     /// What was handed out to be written, and what has changed since.
     struct Written: Sendable {
         fileprivate(set) var header: Header?
-        fileprivate(set) var members: Set<String> = []
+        fileprivate(set) var members: Set<ExactString> = []
         /// Members whose record is to be written again.
-        var changed: Set<String> = []
+        var changed: Set<ExactString> = []
         /// Members whose record is to be deleted.
-        fileprivate var gone: Set<String> = []
+        fileprivate var gone: Set<ExactString> = []
 
         fileprivate var hasMembers: Bool { !members.isEmpty || !gone.isEmpty }
 
         mutating func forget(_ memberID: String) {
-            if members.remove(memberID) != nil { gone.insert(memberID) }
+            if members.remove(memberID) { gone.insert(memberID) }
         }
     }
 
@@ -87,7 +87,7 @@ extension ClassicGroup {
             written.header = header
         }
         if !written.gone.isEmpty {
-            effects.records += written.gone.sorted().map { StateRecord(key: Self.memberKey($0), value: nil) }
+            effects.records += written.gone.sorted().map { StateRecord(key: Self.memberKey($0.text), value: nil) }
             written.gone = []
         }
         if !written.changed.isEmpty {
@@ -117,7 +117,7 @@ extension ClassicGroup {
     /// Deletes every record of the group.
     func tombstones() -> [StateRecord] {
         guard written.header != nil else { return [] }
-        return [StateRecord(key: Self.headerKey, value: nil)] + written.members.sorted().map { StateRecord(key: Self.memberKey($0), value: nil) }
+        return [StateRecord(key: Self.headerKey, value: nil)] + written.members.sorted().map { StateRecord(key: Self.memberKey($0.text), value: nil) }
     }
 
     /// The group as its records say. Without records it is a group of committed offsets only.
@@ -151,7 +151,7 @@ extension ClassicGroup {
 
     /// Goes on where the broker stopped. Everybody gets their whole time again: it is not their fault.
     private mutating func resume(at moment: Moment) {
-        for memberID in members.keys { touch(memberID, at: moment) }
+        for memberID in members.keys { touch(memberID.text, at: moment) }
         switch state {
         case .empty:
             leaderID = nil

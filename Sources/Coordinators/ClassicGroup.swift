@@ -37,18 +37,18 @@ struct ClassicGroup: Sendable {
     /// Offsets were committed from outside, so that the group exists without any member.
     var holdsCommits = false
 
-    private(set) var members: [String: ClassicMember] = [:]
+    private(set) var members: [ExactString: ClassicMember] = [:]
     /// Member ids by group.instance.id.
-    private(set) var staticMembers: [String: String] = [:]
+    private(set) var staticMembers: [ExactString: String] = [:]
     /// Ids that were given out with MEMBER_ID_REQUIRED (KIP-394), and how long they are good, in monotonic milliseconds.
-    var pendingMembers: [String: Int64] = [:]
+    var pendingMembers: [ExactString: Int64] = [:]
     /// How many members speak each protocol.
     private var protocolCounts: [String: Int] = [:]
     private(set) var joiningCount = 0
     private var nextOrder: UInt64 = 0
 
     /// Members that have not asked for their part of the generation yet.
-    var pendingSync: Set<String> = []
+    var pendingSync: Set<ExactString> = []
     /// Monotonic milliseconds: when the rebalance goes on without those who have not joined.
     var joinDeadlineMs: Int64?
     /// Monotonic milliseconds: when those who have not synced are put out.

@@ -7,7 +7,7 @@ extension ConsumerGroup {
 
     /// Fences whose time has run out: of the session, for giving up partitions, for rejoining.
     mutating func advance(to moment: Moment) -> GroupEffects {
-        for memberID in deadlines.filter({ $0.value.next <= moment.monotonicMs }).keys.sorted() { fence(memberID, at: moment) }
+        for memberID in deadlines.filter({ $0.value.next <= moment.monotonicMs }).keys.sorted() { fence(memberID.text, at: moment) }
         return GroupEffects(groupID: id, records: takeRecords())
     }
 

@@ -10,17 +10,17 @@ struct ConsumerGroup: Sendable {
     let id: String
     /// What is durable of the group itself.
     private(set) var header = ConsumerRecord.Group()
-    private(set) var members: [String: ConsumerMember] = [:]
+    private(set) var members: [ExactString: ConsumerMember] = [:]
     /// By member id. May lack members that came after `header.assignmentEpoch`.
-    private(set) var targets: [String: PartitionSet] = [:]
+    private(set) var targets: [ExactString: PartitionSet] = [:]
     /// By `group.instance.id`: the id of the member that has it.
-    private(set) var instances: [String: String] = [:]
+    private(set) var instances: [ExactString: String] = [:]
     /// Who holds each partition, as `assigned` or as `pendingRevocation`.
     private var holders: [Uuid: [Int32: String]] = [:]
     /// What the group was subscribed to when it was last looked up; not durable.
     var subscriptions = ConsumerSubscriptions()
     /// Monotonic milliseconds, by member id.
-    var deadlines: [String: Deadlines] = [:]
+    var deadlines: [ExactString: Deadlines] = [:]
 
     /// Of which records are to be written.
     private var changes = Changes()
@@ -38,9 +38,9 @@ struct ConsumerGroup: Sendable {
 
     private struct Changes: Sendable {
         var header = false
-        var profiles: Set<String> = []
-        var targets: Set<String> = []
-        var holdings: Set<String> = []
+        var profiles: Set<ExactString> = []
+        var targets: Set<ExactString> = []
+        var holdings: Set<ExactString> = []
     }
 
     /// `epoch` is the last generation of a group by the same id that this one takes the place of.
@@ -53,8 +53,8 @@ struct ConsumerGroup: Sendable {
     /// Members get their whole session timeout from `moment`, and as long again as they had to revoke.
     init(id: String, records: [StateRecord], options: GroupOptions, at moment: Moment) throws(GroupStateError) {
         self.id = id
-        var profiles: [String: ConsumerMember.Profile] = [:]
-        var holdings: [String: ConsumerMember.Holding] = [:]
+        var profiles: [ExactString: ConsumerMember.Profile] = [:]
+        var holdings: [ExactString: ConsumerMember.Holding] = [:]
         var hasHeader = false
         for record in records {
             guard let (kind, memberID) = ConsumerRecord.kind(of: record.key) else { throw .unreadable(key: record.key) }
@@ -72,7 +72,8 @@ struct ConsumerGroup: Sendable {
             }
         }
         guard hasHeader, Set(profiles.keys) == Set(holdings.keys), targets.keys.allSatisfy({ profiles[$0] != nil }) else { throw .incomplete }
-        for (memberID, profile) in profiles {
+        for (key, profile) in profiles {
+            let memberID = key.text
             guard let holding = holdings[memberID], areFree(holding) else { throw .incomplete }
             put(ConsumerMember(id: memberID, profile: profile, holding: holding))
             touch(memberID, options, at: moment)
@@ -86,14 +87,14 @@ struct ConsumerGroup: Sendable {
     mutating func takeRecords() -> [StateRecord] {
         var records: [StateRecord] = []
         if changes.header { records.append(StateRecord(key: ConsumerRecord.key(.group), header)) }
-        for memberID in changes.profiles.sorted() {
+        for memberID in changes.profiles.sorted().map(\.text) {
             records.append(StateRecord(key: ConsumerRecord.key(.profile, memberID), members[memberID]?.profile))
         }
-        for memberID in changes.targets.sorted() {
+        for memberID in changes.targets.sorted().map(\.text) {
             let target = targets[memberID].map { target in ConsumerRecord.Target { $0.partitions = target.fields } }
             records.append(StateRecord(key: ConsumerRecord.key(.target, memberID), target))
         }
-        for memberID in changes.holdings.sorted() {
+        for memberID in changes.holdings.sorted().map(\.text) {
             records.append(StateRecord(key: ConsumerRecord.key(.holding, memberID), members[memberID]?.holding.row))
         }
         changes = Changes()
@@ -103,7 +104,7 @@ struct ConsumerGroup: Sendable {
     /// Deletes every record of the group.
     func tombstones() -> [StateRecord] {
         var keys = [ConsumerRecord.key(.group)]
-        for memberID in Set(members.keys).union(changes.profiles).sorted() {
+        for memberID in Set(members.keys).union(changes.profiles).sorted().map(\.text) {
             keys += [ConsumerRecord.key(.profile, memberID), ConsumerRecord.key(.target, memberID), ConsumerRecord.key(.holding, memberID)]
         }
         return keys.map { StateRecord(key: $0, value: nil) }

@@ -65,7 +65,7 @@ extension ClassicGroup {
         protocolType = ConsumerProtocol.type
         generationID = group.header.assignmentEpoch
         state = .stable
-        for memberID in group.members.keys.sorted() {
+        for memberID in group.members.keys.sorted().map(\.text) {
             guard let member = group.members[memberID], let face = member.profile.classic else { continue }
             var classic = ClassicMember(
                 id: memberID, groupInstanceID: member.profile.instanceID, clientID: member.profile.clientID, clientHost: member.profile.clientHost,

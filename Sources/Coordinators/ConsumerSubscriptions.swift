@@ -143,7 +143,7 @@ extension ConsumerGroup {
                 topicIDs.insert(topic.id)
                 problem.partitionCounts[topic.id] = topic.partitionCount
             }
-            problem.members.append(.init(id: memberID, topicIDs: topicIDs, previous: targets[memberID] ?? PartitionSet()))
+            problem.members.append(.init(id: memberID.text, topicIDs: topicIDs, previous: targets[memberID] ?? PartitionSet()))
         }
         let sets = assignor(environment.options).assign(problem)
         for (member, target) in zip(problem.members, sets) { setTarget(target, of: member.id) }

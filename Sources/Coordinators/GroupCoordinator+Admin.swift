@@ -6,7 +6,7 @@ extension GroupCoordinator {
     public func list(states: [String], types: [String]) -> [ListGroupsResponse.Group] {
         let states = Set(states.map { $0.lowercased() })
         let types = Set(types.map { $0.lowercased() })
-        return groups.compactMap { id, group in
+        return groups.values.compactMap { group in
             let listed =
                 switch group {
                 case .classic(let group): group.listed

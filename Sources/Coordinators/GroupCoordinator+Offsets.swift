@@ -12,8 +12,8 @@ public enum OffsetsExpiry: Sendable, Equatable {
 
 /// Which offsets may be committed, read, deleted. The offsets themselves are the store's.
 extension GroupCoordinator {
-    /// May these offsets be committed? `.none`, or the error for each of the partitions. A commit from outside begins a
-    /// group where there is none; one by a member is a sign of life.
+    /// May these offsets be committed? `.none`, or the error for each of the partitions. A commit by a member is a sign of
+    /// life. One from outside begins a group where there is none, which is for `holdCommits` to say.
     public mutating func admitCommit(
         groupID: String, memberID: String, groupInstanceID: String?, generationIDOrMemberEpoch: Int32, version: Int16, isTransactional: Bool,
         at moment: Moment
@@ -26,9 +26,19 @@ extension GroupCoordinator {
         // Clients of earlier versions, and of transactions, know only one way to be told that they are not in the group.
         guard generationIDOrMemberEpoch < 0 else { return version >= 9 && !isTransactional ? .groupIDNotFound : .illegalGeneration }
         var group = GroupKind.classic(ClassicGroup(id: groupID, at: moment))
-        let code = group.admitCommit(claim, at: moment)
-        keep(group, as: groupID)
-        return code
+        return group.admitCommit(claim, at: moment)
+    }
+
+    /// Offsets that were admitted are on their way to the disk: the group is there from now on, if only for them.
+    public mutating func holdCommits(of groupID: String, at moment: Moment) {
+        guard groups[groupID]?.needsCommits ?? true else { return }
+        if groups[groupID] == nil { groups[groupID] = .classic(ClassicGroup(id: groupID, at: moment)) }
+        _ = change(groupID) { group, _ in group.setHoldsCommits(true) }
+    }
+
+    /// None of them came to be, and the group has no others.
+    public mutating func letGoOfCommits(of groupID: String) {
+        _ = change(groupID) { group, _ in group.setHoldsCommits(false) }
     }
 
     /// May this member read the group's offsets (OffsetFetch 9)? Nil and −1 say nothing, and are let through.

@@ -6,7 +6,7 @@ public import KafkaProtocol
 /// generation, an epoch or an assignment that a restart could take back.
 public struct GroupCoordinator: Sendable {
     var environment: GroupEnvironment
-    var groups: [String: GroupKind] = [:]
+    var groups: [ExactString: GroupKind] = [:]
     var deadlines = GroupDeadlines()
 
     public init(options: GroupOptions, topics: any TopicDirectory) {
@@ -18,7 +18,7 @@ public struct GroupCoordinator: Sendable {
     }
 
     /// In no order.
-    public var groupIDs: [String] { Array(groups.keys) }
+    public var groupIDs: [String] { groups.keys.map(\.text) }
 
     /// Takes in a group as its durable records say it is: at start, or again after a write failed. Its members get
     /// their whole session timeout from `moment` to show themselves, and nobody is told of a rebalance. Without

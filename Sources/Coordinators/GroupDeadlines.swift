@@ -1,4 +1,5 @@
 internal import HeapModule
+internal import KafkaProtocol
 
 /// When groups want to be looked at, soonest first. A group is in it once at its soonest time; entries that were
 /// overtaken are left where they are and skipped when their time comes, so that a heartbeat costs nothing here.
@@ -13,7 +14,7 @@ struct GroupDeadlines: Sendable {
 
     private var heap = Heap<Entry>()
     /// The entry that counts for each group.
-    private var armed: [String: Int64] = [:]
+    private var armed: [ExactString: Int64] = [:]
 
     /// Monotonic milliseconds; nil when nobody waits for anything. May be early, never late.
     var next: Int64? { heap.min?.time }
@@ -41,5 +42,5 @@ struct GroupDeadlines: Sendable {
         return nil
     }
 
-    private mutating func rebuild() { heap = Heap(armed.map { Entry(time: $0.value, groupID: $0.key) }) }
+    private mutating func rebuild() { heap = Heap(armed.map { Entry(time: $0.value, groupID: $0.key.text) }) }
 }

@@ -88,6 +88,16 @@ enum GroupKind: Sendable {
         }
     }
 
+    /// A group of the classic protocol is there for its offsets alone; one of the other is there since its first member.
+    mutating func setHoldsCommits(_ holdsCommits: Bool) {
+        switch consume self {
+        case .classic(var group):
+            if group.state == .empty { group.holdsCommits = holdsCommits }
+            self = .classic(group)
+        case .consumer(let group): self = .consumer(group)
+        }
+    }
+
     /// Answers everyone who waits with `code`; the group is about to be forgotten.
     mutating func release(answering code: ErrorCode) -> GroupEffects {
         switch consume self {
@@ -116,6 +126,11 @@ enum GroupKind: Sendable {
         case .classic(let group): group.isForgettable
         case .consumer(let group): group.isForgettable
         }
+    }
+
+    /// Whether it would not be there without offsets that are on their way.
+    var needsCommits: Bool {
+        if case .classic(let group) = self { group.state == .empty && !group.holdsCommits } else { false }
     }
 
     var isEmpty: Bool {

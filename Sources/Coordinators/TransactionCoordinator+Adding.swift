@@ -87,7 +87,7 @@ extension TransactionCoordinator {
     public mutating func admitProduce(
         transactionalID: String?, producerID: Int64, producerEpoch: Int16, partitions: [TransactionPartition], version: Int16, at moment: Moment
     ) -> ([ErrorCode], TransactionEffects) {
-        guard let transactionalID else { return (partitions.map { _ in .invalidTxnState }, TransactionEffects()) }
+        guard let transactionalID else { return (partitions.map { _ in .transactionalIDAuthorizationFailed }, TransactionEffects()) }
         let claim = ProducerClaim(transactionalID: transactionalID, producerID: producerID, producerEpoch: producerEpoch)
         if version >= 12 {
             let (code, effects) = add(claim, partitions: partitions, groups: [], at: moment)

@@ -5,11 +5,11 @@ extension TransactionCoordinator {
     /// is described once, however often it is asked for. `ending` are the ids whose end is still on its way to the disk: it is
     /// decided, but no reader sees it, so they are told as prepared.
     public func describe(
-        _ request: DescribeTransactionsRequest, ending: Set<String> = [], name: (TransactionPartition) -> (topic: String, index: Int32)?
+        _ request: DescribeTransactionsRequest, ending: Set<ExactString> = [], name: (TransactionPartition) -> (topic: String, index: Int32)?
     ) -> DescribeTransactionsResponse {
-        var seen: Set<String> = []
+        var seen: Set<ExactString> = []
         var response = DescribeTransactionsResponse()
-        for transactionalID in request.transactionalIDs where seen.insert(transactionalID).inserted {
+        for transactionalID in request.transactionalIDs where seen.insert(transactionalID) {
             response.transactionStates.append(describe(transactionalID, isEnding: ending.contains(transactionalID), name))
         }
         return response
@@ -46,7 +46,7 @@ extension TransactionCoordinator {
 
     /// ListTransactions 0–1, sorted by id. A duration filter leaves open transactions that have lasted longer (KIP-994).
     /// `ending` as for `describe`.
-    public func list(_ request: ListTransactionsRequest, ending: Set<String> = [], at moment: Moment) -> ListTransactionsResponse {
+    public func list(_ request: ListTransactionsRequest, ending: Set<ExactString> = [], at moment: Moment) -> ListTransactionsResponse {
         var response = ListTransactionsResponse()
         let names = Set(TransactionPhase.allCases.map(\.name)).union(TransactionPhase.namesUnused)
         var seen: Set<String> = []
@@ -60,12 +60,12 @@ extension TransactionCoordinator {
             if request.durationFilter >= 0, !(phase.isOpen && moment.wallClockMs - producer.startedMs > request.durationFilter) { continue }
             response.transactionStates.append(
                 ListTransactionsResponse.Transaction {
-                    $0.transactionalID = transactionalID
+                    $0.transactionalID = transactionalID.text
                     $0.producerID = producer.producerID
                     $0.transactionState = phase.name
                 })
         }
-        response.transactionStates.sort { $0.transactionalID < $1.transactionalID }
+        response.transactionStates.sort { ExactString($0.transactionalID) < ExactString($1.transactionalID) }
         return response
     }
 }

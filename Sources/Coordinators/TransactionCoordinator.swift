@@ -1,3 +1,5 @@
+internal import KafkaProtocol
+
 /// All transactional ids of a broker, as a value: requests and time in, steps of the store and answers out. It knows
 /// neither sockets nor disks nor clocks, and decides every request at once.
 ///
@@ -23,7 +25,7 @@ public struct TransactionCoordinator: Sendable {
     public let ownStore: Int32
     /// What control batches carry (KIP-98).
     public var coordinatorEpoch: Int32
-    var producers: [String: TransactionalProducer] = [:]
+    var producers: [ExactString: TransactionalProducer] = [:]
     /// Who holds a producer id now.
     var holders: [Int64: String] = [:]
     /// Of partitions and groups, in all open transactions.
@@ -38,7 +40,7 @@ public struct TransactionCoordinator: Sendable {
     }
 
     /// In no order.
-    public var transactionalIDs: [String] { Array(producers.keys) }
+    public var transactionalIDs: [String] { producers.keys.map(\.text) }
 
     // MARK: Producer ids
 
@@ -62,12 +64,16 @@ public struct TransactionCoordinator: Sendable {
     // MARK: Durable rows
 
     /// Takes in an id as its durable row says it is: at start, or again after a write failed. An open transaction goes
-    /// on, and has what is left of its timeout by the wall clock.
-    public mutating func load(_ transactionalID: String, _ row: TransactionRow, at moment: Moment) throws(TransactionStateError) {
-        let producer: TransactionalProducer
+    /// on, and has what is left of its timeout by the wall clock. After a failure nothing is done about it for a while even
+    /// when that is nothing: a store that refuses one step refuses the next.
+    public mutating func load(
+        _ transactionalID: String, _ row: TransactionRow, afterFailure: Bool = false, at moment: Moment
+    ) throws(TransactionStateError) {
+        var producer: TransactionalProducer
         do { producer = try TransactionalProducer(row, options: options, at: moment) } catch {
             throw .unreadable(transactionalID: transactionalID)
         }
+        if afterFailure { producer.deadlineMs = max(producer.deadlineMs, moment.monotonicMs + options.failureRetryMs) }
         unload(transactionalID)
         keep(producer, as: transactionalID)
     }

@@ -12,6 +12,9 @@ public struct TransactionOptions: Sendable, Equatable {
     public var groupsMax = 200
     /// Partitions and groups in all open transactions together. More are refused with POLICY_VIOLATION.
     public var addedMax = 4_000_000
+    /// How long an id whose step could not be written is left alone by `advance`; Kafka looks for expired transactions as often
+    /// (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
+    public var failureRetryMs: Int64 = 10_000
     /// How long another store is waited for before it is told again.
     public var deliveryRetryMs: Int64 = 1_000
     /// How many ids one call of `advance` sees to at most.

@@ -56,14 +56,14 @@ struct TransactionShare: Sendable, Equatable {
     }
 
     func contains(_ partition: UInt32) -> Bool { known.contains(partition) }
-    func contains(group: String) -> Bool { groupIDs.contains(group) }
+    func contains(group: String) -> Bool { groupIDs.contains { ExactString($0) == ExactString(group) } }
 
     mutating func add(_ partition: UInt32) {
         if known.insert(partition).inserted { partitions.append(partition) }
     }
 
     mutating func add(group: String) {
-        if !groupIDs.contains(group) { groupIDs.append(group) }
+        if !contains(group: group) { groupIDs.append(group) }
     }
 }
 

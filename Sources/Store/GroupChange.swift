@@ -55,18 +55,19 @@ public struct GroupChange: Sendable {
     public var offsets: [(key: OffsetKey, value: CommittedOffset?)]
     /// What an open transaction will commit. Refused unless that is open and has the group in it.
     public var pendingOffsets: PendingOffsetChange?
-    /// The group is deleted: nothing that a transaction has pending for it is committed any more.
-    public var dropsPendingOffsets: Bool
+    /// The group is deleted: all offsets that it has when it is this change's turn go, and nothing that a transaction has pending
+    /// for it is committed any more.
+    public var deletesOffsets: Bool
 
     public init(
         groupID: String, records: [GroupRecord] = [], offsets: [(key: OffsetKey, value: CommittedOffset?)] = [],
-        pendingOffsets: PendingOffsetChange? = nil, dropsPendingOffsets: Bool = false
+        pendingOffsets: PendingOffsetChange? = nil, deletesOffsets: Bool = false
     ) {
         self.groupID = groupID
         self.records = records
         self.offsets = offsets
         self.pendingOffsets = pendingOffsets
-        self.dropsPendingOffsets = dropsPendingOffsets
+        self.deletesOffsets = deletesOffsets
     }
 
     // Keys of LMDB have at most 511 bytes: the two lengths and a part's number stand beside these.

@@ -199,7 +199,7 @@ enum StateKey: Hashable {
     case brokerConfigs
     case groupRecord(StoredGroup, [UInt8])
     case offset(StoredGroup, PackedOffsetKey)
-    case transaction(String)
+    case transaction(ExactString)
     case pendingOffset(producerID: Int64, PendingOffsetKey)
 }
 

@@ -5,9 +5,13 @@ internal import Synchronization
 /// Groups and committed offsets: what is on disk, never what is on its way there.
 extension Store {
     /// Nil where the group has committed none, or the topic is gone.
-    public func committedOffset(_ groupID: String, _ key: OffsetKey) -> CommittedOffset? {
-        guard topic(id: key.topicID) != nil, let group = shared.groups.withLock({ $0[groupID] }) else { return nil }
-        return group.published.withLock { $0.offsets[PackedOffsetKey(key)] }
+    public func committedOffset(_ groupID: String, _ key: OffsetKey) -> CommittedOffset? { committedOffsets(of: groupID, at: [key])[0] }
+
+    /// What the group has committed for each of these, as of one commit. Nil as above.
+    public func committedOffsets(of groupID: String, at keys: [OffsetKey]) -> [CommittedOffset?] {
+        guard let group = shared.groups.withLock({ $0[groupID] }) else { return keys.map { _ in nil } }
+        let offsets = group.published.withLock { published in keys.map { published.offsets[PackedOffsetKey($0)] } }
+        return zip(keys, offsets).map { key, offset in offset != nil && topic(id: key.topicID) != nil ? offset : nil }
     }
 
     /// All that the group has committed for topics that exist, as of one commit.

@@ -12,7 +12,7 @@ public struct PendingOffsetKeys: Sendable {
 extension Store {
     /// All that is kept of transactional ids, in no order: for the coordinator's start, and for its start anew when a write has failed.
     public func transactions() -> [(transactionalID: String, state: TransactionState)] {
-        shared.transactions.withLock { published in published.map { ($0.key, $0.value) } }
+        shared.transactions.withLock { published in published.map { ($0.key.text, $0.value) } }
     }
 
     /// What is kept of one transactional id.
@@ -34,5 +34,5 @@ extension Store {
     }
 
     /// The groups that open transactions have offsets waiting for.
-    public func groupIDsWithPendingOffsets() -> Set<String> { shared.pendingOffsets.withLock { Set($0.keys) } }
+    public func groupIDsWithPendingOffsets() -> [String] { shared.pendingOffsets.withLock { $0.keys.map(\.text) } }
 }

@@ -11,10 +11,10 @@ final class SharedState: Sendable {
     let state = Mutex(StoreState.serving)
     let counters = StoreCounters()
     /// The one object of each group; also of such as have nothing to show yet, or any more.
-    let groups = Mutex<[String: StoredGroup]>([:])
-    let transactions = Mutex<[String: TransactionState]>([:])
+    let groups = Mutex<[ExactString: StoredGroup]>([:])
+    let transactions = Mutex<[ExactString: TransactionState]>([:])
     /// By group: how many transactions have an offset waiting, where any has.
-    let pendingOffsets = Mutex<[String: [PackedOffsetKey: Int]]>([:])
+    let pendingOffsets = Mutex<[ExactString: [PackedOffsetKey: Int]]>([:])
 }
 
 /// One LMDB environment with its one writer: topics, partitions, offsets, producers, everything a broker keeps.

@@ -60,7 +60,7 @@ extension StoreImage {
     // MARK: - The journal
 
     mutating func apply(_ changed: TransactionChanged, _ sequence: UInt64, _ touched: inout [StateKey]) {
-        touched.append(.transaction(changed.transactionalID))
+        touched.append(.transaction(ExactString(changed.transactionalID)))
         let stored = transactions[changed.transactionalID] ?? StoredTransaction(changed.transactionalID)
         guard stored.asOf < sequence else { return }
         stored.set(changed.state?.state)

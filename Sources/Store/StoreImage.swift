@@ -29,9 +29,9 @@ struct StoreImage {
     private(set) var brokerConfigs = BrokerConfigsRow()
     private(set) var journal = JournalIndex()
     /// With what readers are to see of them, and what is not in their rows.
-    var groups: [String: StoredGroup] = [:]
+    var groups: [ExactString: StoredGroup] = [:]
     var groupReplay = GroupReplay()
-    var transactions: [String: StoredTransaction] = [:]
+    var transactions: [ExactString: StoredTransaction] = [:]
     var pendingOffsets: [Int64: PendingOffsets] = [:]
     private(set) var deletedTopics: [Uuid: DeletedTopic] = [:]
     /// The last shutdown sealed everything.

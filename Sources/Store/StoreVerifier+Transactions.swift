@@ -146,8 +146,9 @@ extension StoreVerifier {
             }
         }
         for (producerID, pending) in image.pendingOffsets.sorted(by: { $0.key < $1.key }) {
-            for groupID in pending.groupIDs.sorted() where owners[producerID]?.state?.groupIDs.contains(groupID) != true {
-                problem("offsets of group '\(groupID)' that producer \(producerID) has pending are nobody's to commit")
+            let known = Set(exact: owners[producerID]?.state?.groupIDs ?? [])
+            for group in pending.groups.sorted() where !known.contains(group) {
+                problem("offsets of group '\(group)' that producer \(producerID) has pending are nobody's to commit")
             }
         }
     }

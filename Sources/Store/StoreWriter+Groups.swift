@@ -13,8 +13,12 @@ extension StoreWriter {
             if let pending = change.pendingOffsets, let refusal = refusal(of: pending, groupID: change.groupID) { return refusal }
         }
         for change in changes {
+            var change = change
+            if change.deletesOffsets {
+                try dropPendingOffsets(ofGroup: change.groupID, &draft, &transaction)
+                change.offsets += offsetKeys(of: change.groupID).map { ($0, nil) }
+            }
             try apply(change, &draft, &transaction)
-            if change.dropsPendingOffsets { try dropPendingOffsets(ofGroup: change.groupID, &draft, &transaction) }
             if let pending = change.pendingOffsets { try add(pending, groupID: change.groupID, &draft, &transaction) }
         }
         return nil
@@ -81,6 +85,16 @@ extension StoreWriter {
         if let unsettled = group.state.unsettledRecords[key] { return unsettled.value != nil }
         if group.state.recordCount == 0 { return false }
         return try transaction.value(GroupRecordKey(group.id, key), in: groupDatabases.records) != nil
+    }
+
+    /// What the group has committed as of the last decision.
+    private func offsetKeys(of groupID: String) -> [OffsetKey] {
+        guard let group = shared.groups.withLock({ $0[groupID] }) else { return [] }
+        var keys = group.published.withLock { Set($0.offsets.keys) }
+        for (key, value) in group.state.changedOffsets {
+            if value == nil { keys.remove(key) } else { keys.insert(key) }
+        }
+        return keys.map(\.key)
     }
 
     /// As of the last decision.

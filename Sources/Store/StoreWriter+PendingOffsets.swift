@@ -51,7 +51,7 @@ extension StoreWriter {
         of producerID: Int64, _ groupIDs: [String]?, isCommit: Bool, _ draft: inout CommitDraft, _ transaction: inout Transaction
     ) throws(LMDBError) {
         guard let pending = pendingOffsets[producerID] else { return }
-        let concerned = pending.groupIDs.intersection(groupIDs ?? Array(pending.groupIDs)).sorted()
+        let concerned = (groupIDs.map { pending.groups.intersection(Set(exact: $0)) } ?? pending.groups).sorted().map(\.text)
         guard !concerned.isEmpty else { return }
         var fields = PendingOffsetsEnded()
         fields.producerID = producerID

@@ -198,7 +198,7 @@ extension StoreWriter {
             return 128
         case .groupRecord(let group, let key): return try settle(key, of: group, through: sequence, &draft, &transaction)
         case .offset(let group, let key): return try settle(key, of: group, through: sequence, &draft, &transaction)
-        case .transaction(let id): return try settleTransaction(id, through: sequence, &draft, &transaction)
+        case .transaction(let id): return try settleTransaction(id.text, through: sequence, &draft, &transaction)
         case .pendingOffset(let producerID, let key): return try settle(key, of: producerID, through: sequence, &draft, &transaction)
         }
     }

@@ -111,7 +111,7 @@ extension StoreWriter {
         var fields = TransactionChanged()
         fields.transactionalID = id
         fields.state = state.map { TransactionFields($0) }
-        try record(EncodedOperation(.transactionChanged, fields, touching: [.transaction(id)]), &draft, &transaction)
+        try record(EncodedOperation(.transactionChanged, fields, touching: [.transaction(ExactString(id))]), &draft, &transaction)
         stored.since = stored.since ?? draft.sequence
         draft.touchedTransactions.insert(id)
     }
@@ -203,9 +203,9 @@ extension StoreWriter {
         if !draft.pendingChanges.isEmpty {
             shared.pendingOffsets.withLock { published in
                 for (key, change) in draft.pendingChanges where change != 0 {
-                    let count = published[key.groupID]?[key.offset] ?? 0
-                    published[key.groupID, default: [:]][key.offset] = count + change > 0 ? count + change : nil
-                    if published[key.groupID]?.isEmpty == true { published[key.groupID] = nil }
+                    let count = published[key.group]?[key.offset] ?? 0
+                    published[key.group, default: [:]][key.offset] = count + change > 0 ? count + change : nil
+                    if published[key.group]?.isEmpty == true { published[key.group] = nil }
                 }
             }
         }
@@ -220,9 +220,9 @@ extension StoreWriter {
             if let state = stored.state { transactionsByProducer[state.producerID] = stored }
         }
         shared.transactions.withLock { $0 = transactions.compactMapValues { $0.state } }
-        var counts: [String: [PackedOffsetKey: Int]] = [:]
+        var counts: [ExactString: [PackedOffsetKey: Int]] = [:]
         for pending in pendingOffsets.values {
-            for key in pending.offsets.keys { counts[key.groupID, default: [:]][key.offset, default: 0] += 1 }
+            for key in pending.offsets.keys { counts[key.group, default: [:]][key.offset, default: 0] += 1 }
         }
         shared.pendingOffsets.withLock { $0 = counts }
     }

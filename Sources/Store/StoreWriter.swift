@@ -28,7 +28,7 @@ final class StoreWriter {
     /// Offsets of topics that are gone.
     var offsetSweep = OffsetSweep()
     /// By transactional id, as of the last decision.
-    var transactions: [String: StoredTransaction] = [:]
+    var transactions: [ExactString: StoredTransaction] = [:]
     /// The same by the producer ids they have now.
     var transactionsByProducer: [Int64: StoredTransaction] = [:]
     /// What open transactions will commit for groups, by producer id.
@@ -202,7 +202,7 @@ struct CommitDraft {
     var offsetCount = 0
     var touched: [Partition] = []
     var touchedGroups: [StoredGroup] = []
-    var touchedTransactions: Set<String> = []
+    var touchedTransactions: Set<ExactString> = []
     /// By how much the number of transactions changes that have an offset of a group waiting.
     var pendingChanges: [PendingOffsetKey: Int] = [:]
     var catalogChanges: [CatalogChange] = []

@@ -7,7 +7,7 @@ final class StoredTransaction {
     /// Nil: deleted.
     private(set) var state: TransactionState?
     private var partitions: Set<PartitionID> = []
-    private var groupIDs: Set<String> = []
+    private var groupIDs: Set<ExactString> = []
     /// The row holds the effects of the journal up to this sequence.
     var asOf: UInt64 = 0
     /// The first journal entry with a change that is not in the row.
@@ -18,7 +18,7 @@ final class StoredTransaction {
     func set(_ state: TransactionState?) {
         self.state = state
         partitions = Set(state?.partitions ?? [])
-        groupIDs = Set(state?.groupIDs ?? [])
+        groupIDs = Set(exact: state?.groupIDs ?? [])
     }
 
     /// Whether its transaction is open and has the partition in it.
@@ -28,8 +28,15 @@ final class StoredTransaction {
 
 /// An offset of a group, in the whole store.
 struct PendingOffsetKey: Hashable, Sendable {
-    var groupID: String
+    var group: ExactString
     var offset: PackedOffsetKey
+
+    init(groupID: String, offset: PackedOffsetKey) {
+        group = ExactString(groupID)
+        self.offset = offset
+    }
+
+    var groupID: String { group.text }
 }
 
 /// What the transaction of one producer will commit for groups.
@@ -44,7 +51,7 @@ final class PendingOffsets {
 
     /// Nothing is pending, and no row says so.
     var isGone: Bool { offsets.isEmpty && rows.isEmpty }
-    var groupIDs: Set<String> { Set(offsets.keys.map(\.groupID)) }
+    var groups: Set<ExactString> { Set(offsets.keys.map(\.group)) }
 
     /// As the database tells it.
     func load(_ key: PendingOffsetKey, _ value: CommittedOffset) {
@@ -60,11 +67,14 @@ final class PendingOffsets {
     }
 
     /// The rows that have to go when nothing is pending for these groups any more.
-    func rows(ofGroups groupIDs: [String]) -> [PendingOffsetKey] { rows.filter { groupIDs.contains($0.groupID) } }
+    func rows(ofGroups groupIDs: [String]) -> [PendingOffsetKey] {
+        let groups = Set(exact: groupIDs)
+        return rows.filter { groups.contains($0.group) }
+    }
 
     /// Lets go of what is pending for a group, and returns it.
     func drop(groupID: String, sequence: UInt64) -> [(key: PendingOffsetKey, value: CommittedOffset)] {
-        let dropped = offsets.filter { $0.key.groupID == groupID }
+        let dropped = offsets.filter { $0.key.group == ExactString(groupID) }
         for key in dropped.keys {
             offsets[key] = nil
             unsettled[key] = rows.contains(key) ? unsettled[key] ?? sequence : nil

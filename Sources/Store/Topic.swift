@@ -33,7 +33,7 @@ public final class Topic: Sendable {
 
 /// All topics and partitions of a store.
 struct Catalog: Sendable {
-    private(set) var byName: [String: Topic] = [:]
+    private(set) var byName: [ExactString: Topic] = [:]
     private(set) var byID: [Uuid: Topic] = [:]
     /// Deleted partitions stay until their extents are gone.
     var partitions: [PartitionID: Partition] = [:]

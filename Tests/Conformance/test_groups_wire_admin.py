@@ -6,8 +6,12 @@ from group_messages import DELETE_GROUPS, DESCRIBE_GROUPS, LIST_GROUPS
 from members import (GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, PROMPT, ClassicMember, ConsumerMember, commit, committed, converge,
                      describe, form, rejoin)
 from messages import FIND_COORDINATOR
+from transaction_messages import END_TXN, TXN_OFFSET_COMMIT
+from transactions import INVALID_PRODUCER_ID_MAPPING, RawTransaction
 
 BROKER_SETTINGS = PROMPT
+# The same letter as one code point, and as a letter with an accent behind it.
+SPELLINGS = ["caf\u00e9", "cafe\u0301"]
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +127,49 @@ def test_groups_are_deleted(broker, topic, version):
         assert connection.ask(DELETE_GROUPS, version, groups_names=names[:1]).results[0].error_code == 0
         assert describe(broker, names[0]).group_state == "Dead"
     member.close()
+
+
+def test_a_refused_commit_leaves_no_group(broker, topic, connection):
+    """Whoever has no transaction open must not be able to fill the broker with groups."""
+    broker.create_topic(topic)
+    reply = connection.ask(TXN_OFFSET_COMMIT, 5, transactional_id="nobody", producer_id=77, producer_epoch=0, group_id=topic, topics=[
+        dict(name=topic, partitions=[dict(partition_index=0, committed_offset=1, committed_metadata="")])])
+    assert reply.topics[0].partitions[0].error_code == INVALID_PRODUCER_ID_MAPPING
+    assert topic not in listed(broker) and describe(broker, topic).group_state == "Dead"
+
+
+def test_a_deletion_takes_the_offsets_that_a_transaction_is_committing(broker, topic, connection):
+    """In whichever order the two are decided, a group that was deleted has no offsets, or is still there to be deleted."""
+    broker.create_topic(topic)
+    codes = set()
+    with RawTransaction(broker, topic) as producer:
+        for number in range(200):
+            group = f"{topic}-{number}"
+            producer.send_offsets(group, {(topic, 0): 5})
+            ending = producer.connection.send(END_TXN, 5, **producer.identity(), committed=True)
+            deleting = connection.send(DELETE_GROUPS, 2, groups_names=[group])
+            ended = producer.connection.receive(END_TXN, 5, ending)
+            codes.add((ended.error_code, connection.receive(DELETE_GROUPS, 2, deleting).results[0].error_code))
+            assert committed(connection, group) == {}, f"after {number} groups"
+            producer.take(ended.producer_id, ended.producer_epoch)
+    assert codes == {(0, 0)}
+    assert not any(name.startswith(topic) for name in listed(broker))
+
+
+def test_names_that_only_look_the_same_are_two_groups(start_broker, topic):
+    """Kafka compares bytes; the two spellings of one letter with its accent are two names."""
+    broker = start_broker(PROMPT)
+    broker.create_topic(topic)
+    for number, name in enumerate(SPELLINGS):
+        with broker.connect() as connection:
+            commit(connection, name, {(topic, 0): number})
+    broker.kill()
+    broker.start()
+    with broker.connect() as connection:
+        assert set(listed(broker)) == set(SPELLINGS)
+        assert [committed(connection, name) for name in SPELLINGS] == [{(topic, 0): 0}, {(topic, 0): 1}]
+        assert connection.ask(DELETE_GROUPS, 2, groups_names=SPELLINGS[:1]).results[0].error_code == 0
+        assert [committed(connection, name) for name in SPELLINGS] == [{}, {(topic, 0): 1}]
 
 
 def test_a_deleted_group_is_gone_after_a_restart(start_broker, topic):

@@ -178,3 +178,30 @@ def test_a_stable_offset_is_never_the_one_before_an_acknowledged_commit_to_the_t
         reader.close()
     # Both have to be met, or the reads did not fall into the commit.
     assert seen["old"] == 0 and seen["unstable"] and seen["new"], seen
+
+
+@pytest.mark.parametrize("stable", [False, True], ids=["plain", "stable"])
+def test_a_fetch_of_offsets_sees_all_of_a_commit_or_nothing(broker, topic, stable):
+    """The offsets that one transaction commits for a group are one step to whoever reads them."""
+    partitions = range(300)
+    broker.create_topic(topic, len(partitions))
+    request = dict(require_stable=stable, groups=[dict(
+        group_id=topic, topics=[dict(name=topic, partition_indexes=list(partitions))])])
+    readers = [broker.connect() for _ in range(3)]
+    seen = set()
+    with RawTransaction(broker, topic) as producer:
+        for number in range(1, 150):
+            producer.send_offsets(topic, {(topic, p): number for p in partitions})
+            ending = producer.connection.send(END_TXN, 5, **producer.identity(), committed=True)
+            asked = [(reader, reader.send(OFFSET_FETCH, 8, **request)) for reader in readers for _ in range(4)]
+            for reader, correlation in asked:
+                answer = reader.receive(OFFSET_FETCH, 8, correlation).groups[0].topics[0].partitions
+                offsets = {p.committed_offset for p in answer if p.error_code == 0}
+                assert len(offsets) < 2, offsets
+                seen |= {number - offset for offset in offsets}
+            reply = producer.connection.receive(END_TXN, 5, ending)
+            producer.take(reply.producer_id, reply.producer_epoch)
+    for reader in readers:
+        reader.close()
+    # Before and after have to be met, or the reads did not fall into the commit; stable ones are refused before.
+    assert seen >= ({0} if stable else {0, 1}), seen

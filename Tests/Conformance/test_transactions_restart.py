@@ -170,3 +170,29 @@ def test_aborted_transactions_are_known_after_a_restart_and_sealing(start_broker
         broker.start()
         with broker.connect() as connection:
             assert [v[:5] for v in values_at(connection, topic)] == kept
+
+
+def test_ids_that_only_look_the_same_are_two(start_broker, topic):
+    """Kafka compares bytes; neither spelling may fence the other, or be taken for it after a restart."""
+    broker = start_broker()
+    broker.create_topic(topic)
+    composed, decomposed = RawTransaction(broker, "caf\u00e9"), RawTransaction(broker, "cafe\u0301")
+    assert composed.producer_id != decomposed.producer_id
+    for producer in (composed, decomposed):
+        producer.send(topic, [producer.id.encode()])
+    decomposed.commit()
+    broker.kill()
+    verify(broker.directory)
+    broker.start()
+    with broker.connect() as connection:
+        assert [found.error_code for found in describe(connection, composed.id, decomposed.id)] == [0, 0]
+        states = {s.transactional_id: s.transaction_state for s in list_transactions(connection).transaction_states}
+        assert states == {composed.id: "Ongoing", decomposed.id: "CompleteCommit"}
+        for producer in (composed, decomposed):
+            producer.reconnect()
+        composed.commit()
+        decomposed.send(topic, [b"again"])
+        decomposed.commit()
+        assert sorted(values_at(connection, topic)) == sorted([composed.id.encode(), decomposed.id.encode(), b"again"])
+    composed.close()
+    decomposed.close()

@@ -78,6 +78,29 @@ import Testing
         #expect(group.joinAnswer(group.joinAnew().token)?.generationID == 1)
     }
 
+    @Test func whatIsOnlyAskedForLeavesNoGroup() {
+        let group = GroupHarness()
+        func admit() -> ErrorCode {
+            group.coordinator.admitCommit(
+                groupID: "g", memberID: "", groupInstanceID: nil, generationIDOrMemberEpoch: -1, version: 5, isTransactional: true, at: group.moment)
+        }
+        #expect(admit() == .none)
+        #expect(group.coordinator.groupIDs.isEmpty)
+        group.coordinator.holdCommits(of: "g", at: group.moment)
+        #expect(group.coordinator.groupIDs == ["g"])
+        #expect(admit() == .none)
+        group.coordinator.letGoOfCommits(of: "g")
+        #expect(group.coordinator.groupIDs.isEmpty)
+    }
+
+    @Test func groupsAndMembersWhoseNamesOnlyLookTheSameAreNotTheSame() {
+        let group = GroupHarness()
+        for name in ["caf\u{e9}", "cafe\u{301}"] { #expect(group.commit("", -1, group: name) == .none) }
+        #expect(group.coordinator.groupIDs.count == 2)
+        #expect(group.coordinator.delete("caf\u{e9}").0 == .none)
+        #expect(group.coordinator.groupIDs.map { Array($0.utf8) } == [Array("cafe\u{301}".utf8)])
+    }
+
     @Test func offsetsOfTopicsInUseAreKept() {
         let group = GroupHarness.eager
         let ids = group.settle(2) { $0.protocols = [("range", self.subscription("a", "b"))] }

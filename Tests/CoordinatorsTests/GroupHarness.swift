@@ -172,9 +172,11 @@ final class GroupHarness {
     func commit(
         _ memberID: String, _ generationID: Int32, instance: String? = nil, version: Int16 = 8, transactional: Bool = false, group: String = "g"
     ) -> ErrorCode {
-        coordinator.admitCommit(
+        let code = coordinator.admitCommit(
             groupID: group, memberID: memberID, groupInstanceID: instance, generationIDOrMemberEpoch: generationID, version: version,
             isTransactional: transactional, at: moment)
+        if code == .none { coordinator.holdCommits(of: group, at: moment) }
+        return code
     }
 
     // MARK: - Answers

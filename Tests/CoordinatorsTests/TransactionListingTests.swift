@@ -59,14 +59,14 @@ import Testing
     @Test func anEndOnItsWayToTheDiskIsNotCompleteYet() {
         var harness = harness()
         harness.end("open", commit: false, producerID: 101)
-        func told(_ ending: Set<String>) -> [String] {
+        func told(_ ending: Set<ExactString>) -> [String] {
             let request = DescribeTransactionsRequest { $0.transactionalIDs = ["done", "empty", "open", "later"] }
             return harness.coordinator.describe(request, ending: ending) { _ in nil }.transactionStates.map(\.transactionState)
         }
-        #expect(told(["done", "empty", "open"]) == ["PrepareCommit", "Empty", "PrepareAbort", "Ongoing"])
+        #expect(told(Set(exact: ["done", "empty", "open"])) == ["PrepareCommit", "Empty", "PrepareAbort", "Ongoing"])
         #expect(told([]) == ["CompleteCommit", "Empty", "CompleteAbort", "Ongoing"])
         let prepared = ListTransactionsRequest { $0.stateFilters = ["PrepareAbort"] }
-        #expect(harness.coordinator.list(prepared, ending: ["open"], at: harness.now).transactionStates.map(\.transactionalID) == ["open"])
+        #expect(harness.coordinator.list(prepared, ending: Set(exact: ["open"]), at: harness.now).transactionStates.map(\.transactionalID) == ["open"])
         #expect(harness.coordinator.list(prepared, at: harness.now).transactionStates.isEmpty)
     }
 

@@ -32,7 +32,7 @@ extension TransactionSimulation {
         if coordinator.addedCount != 0 { problems.append("\(coordinator.addedCount) partitions and groups are still counted") }
         for (transactionalID, producer) in coordinator.producers {
             if producer.phase.isOpen { problems.append("\(transactionalID) is still \(producer.phase.name)") }
-            if producer.row != stores[0].rows[transactionalID] { problems.append("\(transactionalID): \(producer) is not what is durable") }
+            if producer.row != stores[0].rows[transactionalID.text] { problems.append("\(transactionalID): \(producer) is not what is durable") }
         }
     }
 }

@@ -76,6 +76,24 @@ import Testing
         #expect(harness.state() == "CompleteAbort")
     }
 
+    /// What could not be written once cannot be written the next moment either.
+    @Test func afterAFailedWriteItIsNotTriedAgainForAWhile() throws {
+        var harness = TransactionHarness { $0.failureRetryMs = 10_000 }
+        harness.begin(timeoutMs: 1_000)
+        harness.produce()
+        let durable = try #require(harness.rows["t"])
+        for _ in 0..<3 {
+            #expect(harness.advance(10_000).count == 1)
+            harness.coordinator.unload("t")
+            try harness.coordinator.load("t", durable, afterFailure: true, at: harness.now)
+            #expect(harness.coordinator.nextDeadline == harness.now.monotonicMs + 10_000)
+            #expect(harness.advance(0).isEmpty)
+            harness.now.monotonicMs -= 1
+        }
+        try harness.coordinator.load("t", durable, at: harness.now)
+        #expect(harness.coordinator.nextDeadline ?? .max <= harness.now.monotonicMs)
+    }
+
     @Test func aWrongWallClockGivesATransactionAtMostItsTimeout() throws {
         var harness = TransactionHarness()
         harness.begin(timeoutMs: 60_000)

@@ -11,6 +11,8 @@ import pytest
 from broker import run_tool, verify
 from messages import METADATA
 from records import batch, batches
+from transactions import RawTransaction, describe
+from waiting import wait_for
 from wire_requests import fetch_one, list_offset, produce
 
 KAFKA_STORAGE_ERROR = 56
@@ -105,3 +107,25 @@ def test_a_failing_sync_at_clean_shutdown_is_not_called_clean(start_broker, shim
     store.end_and_restart()
     with broker.connect() as connection:
         assert list_offset(connection, topic, -1).offset == 20
+
+
+@pytest.mark.parametrize("call, error", [("sync", "EIO"), ("write", "ENOSPC")])
+def test_a_transaction_that_times_out_while_nothing_can_be_written_costs_nothing(start_broker, shim, topic, tmp_path, call, error):
+    """It is looked at again after seconds, not at once and for ever: neither the processor nor the log is filled with it."""
+    store = FaultyStore(start_broker, shim, tmp_path, call, 1, error, "forever")
+    broker = store.broker
+    broker.create_topic(topic)
+    with RawTransaction(broker, topic, timeout_ms=1000) as producer, broker.connect() as connection:
+        producer.send(topic, [b"x"])
+        store.arm.touch()
+        assert produce(connection, topic, batch([b"y"])).error_code == KAFKA_STORAGE_ERROR
+        failure = f"transactions of '{topic}' could not be written"
+        wait_for(lambda: failure in broker.log(), "the timeout's failure in the log")
+        cpu, lines = broker.cpu_seconds(), broker.log().count(failure)
+        # Longer than a failed step waits, so that what comes after the wait is seen as well.
+        wait_for(lambda: broker.log().count(failure) > lines, "the second look", timeout=30)
+        assert broker.cpu_seconds() - cpu < 2
+        assert broker.log().count(failure) < lines + 3
+    store.end_and_restart()
+    with broker.connect() as connection:
+        wait_for(lambda: describe(connection, topic).transaction_state == "CompleteAbort", "the transaction's end after the restart")

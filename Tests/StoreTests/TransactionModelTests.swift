@@ -137,8 +137,7 @@ import Testing
     }
 
     private func deleteGroup(_ run: Run) throws {
-        let deletions = run.model.committed["g", default: [:]].keys.map { (key: $0, value: CommittedOffset?.none) }
-        #expect(try run.store.change([GroupChange(groupID: "g", offsets: deletions, dropsPendingOffsets: true)]) == nil)
+        #expect(try run.store.change([GroupChange(groupID: "g", deletesOffsets: true)]) == nil)
         run.model.committed["g"] = [:]
         for producerID in run.model.pending.keys { run.model.pending[producerID]?["g"] = nil }
     }

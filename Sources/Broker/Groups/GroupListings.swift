@@ -44,7 +44,7 @@ struct ConsumerGroupDescribeHandler: Handler {
 extension [String] {
     /// Each once, where it stands first: a group that is named a million times is answered once, since answers may be long.
     var uniqued: [String] {
-        var seen: Set<String> = []
-        return filter { seen.insert($0).inserted }
+        var seen: Set<ExactString> = []
+        return filter { seen.insert($0) }
     }
 }

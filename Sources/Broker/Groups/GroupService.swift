@@ -12,6 +12,8 @@ final class GroupService: Sendable {
     private struct State {
         var coordinator: GroupCoordinator
         var writes = GroupWrites()
+        /// Offsets that are being handed to a transaction, by group.
+        var handovers: [ExactString: Int] = [:]
         /// Who waits for an answer of the coordinator.
         var waiting: [RequestToken: Reply] = [:]
         var nextToken: UInt64 = 0
@@ -45,8 +47,8 @@ final class GroupService: Sendable {
         let now = Moment.now
         try state.withLock { state throws(StoreError) in
             // What a transaction is going to commit makes a group of those it is for.
-            let groupIDs = Set(store.groupIDs()).union(store.groupIDsWithPendingOffsets())
-            for groupID in groupIDs { try load(groupID, into: &state.coordinator, at: now) }
+            let groups = Set(exact: store.groupIDs() + store.groupIDsWithPendingOffsets())
+            for group in groups { try load(group.text, into: &state.coordinator, at: now) }
         }
         arm()
     }
@@ -137,6 +139,7 @@ final class GroupService: Sendable {
                 groupID: committer.groupID, memberID: committer.memberID, groupInstanceID: committer.groupInstanceID,
                 generationIDOrMemberEpoch: committer.generationIDOrMemberEpoch, version: committer.version, isTransactional: false, at: .now)
             if code == .none {
+                state.coordinator.holdCommits(of: committer.groupID, at: .now)
                 let change = GroupChange(groupID: committer.groupID, offsets: offsets.map { ($0.key, $0.value) })
                 write(change, lane, &state) { error in
                     finish(error == nil ? .none : .coordinatorNotAvailable)
@@ -156,19 +159,40 @@ final class GroupService: Sendable {
     ) {
         let refusal = state.withLock { state -> ErrorCode in
             guard !state.isStopped else { return .notCoordinator }
+            // A deletion may wait behind another write, and would take with it what was handed over meanwhile. Clients ask again.
+            guard !state.writes.isDeleting(request.groupID) else { return .coordinatorLoadInProgress }
+            let now = Moment.now
             let code = state.coordinator.admitCommit(
                 groupID: request.groupID, memberID: request.memberID, groupInstanceID: request.groupInstanceID,
-                generationIDOrMemberEpoch: request.generationID, version: call.header.version, isTransactional: true, at: .now)
+                generationIDOrMemberEpoch: request.generationID, version: call.header.version, isTransactional: true, at: now)
             guard code == .none else { return code }
             let admission = call.broker.transactions.admitOffsets(request, version: call.header.version, call.lane)
             guard admission == .none else { return admission }
             let pending = PendingOffsetChange(producerID: request.producerID, producerEpoch: request.producerEpoch, offsets: offsets)
-            let change = GroupChange(groupID: request.groupID, pendingOffsets: pending)
-            store.submit([.groups([change], lane: call.lane) { finish($0.map(Self.code) ?? .none) }])
+            state.coordinator.holdCommits(of: request.groupID, at: now)
+            handOver(pending, to: request.groupID, call.lane, &state, finish)
             return .none
         }
         if refusal != .none { finish(refusal) }
         arm()
+    }
+
+    private func handOver(
+        _ pending: PendingOffsetChange, to groupID: String, _ lane: LoopLane, _ state: inout State, _ finish: @escaping @Sendable (ErrorCode) -> Void
+    ) {
+        state.handovers[groupID, default: 0] += 1
+        let submission = Submission.groups([GroupChange(groupID: groupID, pendingOffsets: pending)], lane: lane) { error in
+            self.state.withLock { state in
+                state.handovers[groupID, default: 1] -= 1
+                guard state.handovers[groupID] == 0 else { return }
+                state.handovers[groupID] = nil
+                // Refused: without anything else of it, the group never was.
+                guard error != nil, !state.writes.isBusy(groupID), !self.store.hasGroup(groupID), !self.store.hasPendingOffsets(of: groupID) else { return }
+                state.coordinator.letGoOfCommits(of: groupID)
+            }
+            finish(error.map(Self.code) ?? .none)
+        }
+        store.submit([submission])
     }
 
     private static func code(_ error: StoreError) -> ErrorCode {
@@ -219,20 +243,18 @@ final class GroupService: Sendable {
         let refusal = state.withLock { state -> ErrorCode in
             guard !state.isStopped else { return .notCoordinator }
             let (code, effects) = state.coordinator.delete(groupID)
-            // What a transaction has pending for it goes as well.
-            if code == .none { remove(effects, droppingPending: true, lane, &state, finish) }
+            if code == .none { remove(effects, lane, &state, finish) }
             return code
         }
         if refusal != .none { finish(refusal) }
     }
 
+    /// The offsets go by what the store has when it is the deletion's turn: a transaction may be committing some right now.
     private func remove(
-        _ effects: GroupEffects, droppingPending: Bool, _ lane: LoopLane, _ state: inout State, _ finish: @escaping @Sendable (ErrorCode) -> Void
+        _ effects: GroupEffects, _ lane: LoopLane, _ state: inout State, _ finish: @escaping @Sendable (ErrorCode) -> Void
     ) {
-        let keys = Set(store.committedOffsets(of: effects.groupID).keys).union(state.writes.offsetKeys(of: effects.groupID))
         var change = GroupChange(effects)
-        change.offsets = keys.map { ($0, nil) }
-        change.dropsPendingOffsets = droppingPending
+        change.deletesOffsets = true
         write(change, lane, &state) { error in finish(error == nil ? .none : .coordinatorNotAvailable) }
     }
 
@@ -245,14 +267,14 @@ final class GroupService: Sendable {
         for groupID in groupIDs {
             count += state.withLock { state in
                 // What is being written may be younger than what the store shows, and what a transaction is to commit is younger.
-                guard !state.writes.isBusy(groupID), !store.hasPendingOffsets(of: groupID) else { return 0 }
+                guard !state.writes.isBusy(groupID), state.handovers[groupID] == nil, !store.hasPendingOffsets(of: groupID) else { return 0 }
                 let expiry = state.coordinator.offsetsExpiry(of: groupID)
                 guard expiry != .never else { return 0 }
                 let offsets = store.committedOffsets(of: groupID)
                 let expired = expiry.expired(among: offsets, retentionMs: retentionMs, now: now)
                 if expired.count == offsets.count {
                     let (code, effects) = state.coordinator.delete(groupID)
-                    if code == .none { remove(effects, droppingPending: false, lane, &state) { _ in } }
+                    if code == .none { remove(effects, lane, &state) { _ in } }
                 } else if !expired.isEmpty {
                     write(GroupChange(groupID: groupID, records: [], offsets: expired.map { ($0, nil) }), lane, &state) { _ in }
                 }

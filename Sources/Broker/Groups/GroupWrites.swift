@@ -1,3 +1,4 @@
+internal import KafkaProtocol
 internal import Store
 
 /// What is being written of each group. One write of a group is under way at a time; what is decided meanwhile is the
@@ -16,7 +17,7 @@ struct GroupWrites {
         var queued = Batch()
     }
 
-    private var groups: [String: Writes] = [:]
+    private var groups: [ExactString: Writes] = [:]
 
     /// Something of the group is not on disk yet.
     func isBusy(_ groupID: String) -> Bool { groups[groupID] != nil }
@@ -48,9 +49,9 @@ struct GroupWrites {
         groups.removeValue(forKey: groupID)?.queued.finishes ?? []
     }
 
-    /// Offsets that are being written or wait to be.
-    func offsetKeys(of groupID: String) -> Set<OffsetKey> {
-        guard let writes = groups[groupID] else { return [] }
-        return Set((writes.flying.changes + writes.queued.changes).flatMap { $0.offsets.map(\.key) })
+    /// The group's deletion is not on disk yet.
+    func isDeleting(_ groupID: String) -> Bool {
+        guard let writes = groups[groupID] else { return false }
+        return (writes.flying.changes + writes.queued.changes).contains(where: \.deletesOffsets)
     }
 }

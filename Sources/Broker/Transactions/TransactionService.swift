@@ -14,14 +14,14 @@ final class TransactionService: Sendable {
     private struct State {
         var coordinator: TransactionCoordinator
         /// Steps on their way to the disk, by transactional id.
-        var flights: [String: Flight] = [:]
+        var flights: [ExactString: Flight] = [:]
         /// How many steps could not be written.
         var failureCount = 0
         var alarm = DeadlineAlarm()
         var isStopped = false
 
         /// The ids whose end is not on disk yet.
-        var ending: Set<String> { Set(flights.lazy.filter(\.value.isEnding).map(\.key)) }
+        var ending: Set<ExactString> { Set(flights.lazy.filter(\.value.isEnding).map(\.key)) }
     }
 
     /// What is on its way of one transactional id.
@@ -36,6 +36,7 @@ final class TransactionService: Sendable {
     private let state: Mutex<State>
     private let store: Store
     private let logger: Logger
+    private let log: RateLimitedLog
     /// Where timers run, and steps that no request asked for come back to.
     private let lane: LoopLane
     /// Producer ids reserved at one time.
@@ -45,6 +46,7 @@ final class TransactionService: Sendable {
         self.store = store
         self.lane = lane
         self.logger = logger
+        log = RateLimitedLog(logger)
         state = Mutex(State(coordinator: TransactionCoordinator(options: options)))
     }
 
@@ -58,9 +60,12 @@ final class TransactionService: Sendable {
     }
 
     private func load(
-        _ transactionalID: String, _ kept: TransactionState, into coordinator: inout TransactionCoordinator, at now: Moment
+        _ transactionalID: String, _ kept: TransactionState, afterFailure: Bool = false, into coordinator: inout TransactionCoordinator,
+        at now: Moment
     ) throws(StoreError) {
-        do throws(TransactionStateError) { try coordinator.load(transactionalID, TransactionRow(kept), at: now) } catch {
+        do throws(TransactionStateError) {
+            try coordinator.load(transactionalID, TransactionRow(kept), afterFailure: afterFailure, at: now)
+        } catch {
             throw .corrupt("the state of transactional id '\(transactionalID)' cannot be read: \(error)")
         }
     }
@@ -279,14 +284,14 @@ final class TransactionService: Sendable {
                 }
             }
         }
-        if let error { logger.warning("transactions of \(transactionalIDs.map { "'\($0)'" }.joined(separator: ", ")) could not be written: \(error)") }
+        if let error { log.warning(.unwrittenTransaction, "transactions of \(transactionalIDs.map { "'\($0)'" }.joined(separator: ", ")) could not be written: \(error)") }
         arm()
     }
 
     private func reload(_ transactionalID: String, _ state: inout State) {
         state.coordinator.unload(transactionalID)
         guard let kept = store.transaction(transactionalID) else { return }
-        do { try load(transactionalID, kept, into: &state.coordinator, at: .now) } catch { logger.error("\(error)") }
+        do { try load(transactionalID, kept, afterFailure: true, into: &state.coordinator, at: .now) } catch { logger.error("\(error)") }
     }
 
     // MARK: - Time
@@ -303,7 +308,7 @@ final class TransactionService: Sendable {
             guard !state.isStopped, state.alarm.goOff(at: deadline) else { return }
             for effects in state.coordinator.advance(to: .now) {
                 for step in effects.steps where step.markers?.isCommit == false {
-                    logger.info("the transaction of '\(step.transactionalID)' has outlived its timeout and is aborted")
+                    log.info(.timedOutTransaction, "the transaction of '\(step.transactionalID)' has outlived its timeout and is aborted")
                 }
                 submit(effects, lane, &state) { _ in }
             }

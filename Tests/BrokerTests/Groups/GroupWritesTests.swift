@@ -40,13 +40,15 @@ import Testing
         #expect(!writes.isBusy("a"))
     }
 
-    @Test func offsetsUnderWayAreKnown() {
+    @Test func aDeletionUnderWayIsKnown() {
         var writes = GroupWrites()
-        let keys = (0..<3).map { OffsetKey(topicID: Uuid(high: 1, low: 2), partition: $0) }
-        for key in keys {
-            _ = writes.add(GroupChange(groupID: "a", offsets: [(key, CommittedOffset(offset: 1, commitTimeMs: 0))])) { _ in }
-        }
-        #expect(writes.offsetKeys(of: "a") == Set(keys))
-        #expect(writes.offsetKeys(of: "b").isEmpty)
+        _ = writes.add(change("a", 1)) { _ in }
+        #expect(!writes.isDeleting("a"))
+        _ = writes.add(GroupChange(groupID: "a", deletesOffsets: true)) { _ in }
+        #expect(writes.isDeleting("a") && !writes.isDeleting("b"))
+        #expect(writes.next("a")?.changes.count == 1)
+        #expect(writes.isDeleting("a"))
+        #expect(writes.next("a") == nil)
+        #expect(!writes.isDeleting("a"))
     }
 }
