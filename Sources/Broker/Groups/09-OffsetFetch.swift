@@ -9,8 +9,8 @@ struct OffsetFetchHandler: Handler {
         var response = OffsetFetchResponse()
         if call.header.version >= 8 {
             // A group named twice is answered once: answers may be long.
-            var seen: Set<String> = []
-            let groups = request.groups.filter { seen.insert($0.groupID).inserted }
+            var seen: Set<ExactString> = []
+            let groups = request.groups.filter { seen.insert($0.groupID) }
             response.groups = groups.map { Self.answer($0, requireStable: request.requireStable, call) }
         } else {
             var asked = OffsetFetchRequest.Group()
@@ -38,7 +38,7 @@ struct OffsetFetchHandler: Handler {
         if let topics = asked.topics {
             // Version 1 has no place for an error but the partitions, later ones have none for partitions beside one.
             guard answer.errorCode == .none || call.header.version < 2 else { return answer }
-            answer.topics = topics.map { Self.topic($0, of: asked.groupID, answer.errorCode, call.broker.store) }
+            answer.topics = Self.topics(topics, of: asked.groupID, answer.errorCode, call.broker.store)
         } else if answer.errorCode == .none {
             answer.topics = allTopics(of: asked.groupID, call.broker.store)
         }
@@ -57,17 +57,29 @@ struct OffsetFetchHandler: Handler {
         }
     }
 
-    private static func topic(
-        _ asked: OffsetFetchRequest.GroupTopic, of groupID: String, _ errorCode: ErrorCode, _ store: Store
-    ) -> OffsetFetchResponse.GroupTopic {
-        let id = errorCode == .none ? store.topic(named: asked.name)?.id : nil
-        var topic = OffsetFetchResponse.GroupTopic()
-        topic.name = asked.name
-        topic.partitions = asked.partitionIndexes.map { index in
-            let offset = id.flatMap { store.committedOffset(groupID, OffsetKey(topicID: $0, partition: index)) }
-            return partition(index, offset, errorCode)
+    /// All in one look: who commits several offsets at once is seen to have committed all of them, or none.
+    private static func topics(
+        _ asked: [OffsetFetchRequest.GroupTopic], of groupID: String, _ errorCode: ErrorCode, _ store: Store
+    ) -> [OffsetFetchResponse.GroupTopic] {
+        var keys: [OffsetKey] = []
+        var answers: [OffsetFetchResponse.GroupTopic] = []
+        // Where its offset will be found, for each partition of a topic that is there.
+        var firstKeys: [Int?] = []
+        for one in asked {
+            let id = errorCode == .none ? store.topic(named: one.name)?.id : nil
+            firstKeys.append(id == nil ? nil : keys.count)
+            if let id { keys += one.partitionIndexes.map { OffsetKey(topicID: id, partition: $0) } }
         }
-        return topic
+        let offsets = store.committedOffsets(of: groupID, at: keys)
+        for (one, firstKey) in zip(asked, firstKeys) {
+            var topic = OffsetFetchResponse.GroupTopic()
+            topic.name = one.name
+            topic.partitions = one.partitionIndexes.enumerated().map { place, index in
+                partition(index, firstKey.flatMap { offsets[$0 + place] }, errorCode)
+            }
+            answers.append(topic)
+        }
+        return answers
     }
 
     private static func allTopics(of groupID: String, _ store: Store) -> [OffsetFetchResponse.GroupTopic] {
