@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import Glibc
 internal import LMDB
 internal import Synchronization
@@ -19,25 +18,21 @@ struct HotCopy {
         try prepare()
         let total = environment.information().fileByteCount
         let path = target + "/data.mdb"
-        let timer = DispatchSource.makeTimerSource(queue: .global())
-        timer.schedule(deadline: .now() + .milliseconds(200), repeating: .milliseconds(200))
-        timer.setEventHandler { progress(min(Self.length(of: path), total), total) }
-        timer.resume()
-        defer { timer.cancel() }
-        do { try environment.copy(to: target, compacting: compacting) } catch {
+        let growth = FileGrowth(path) { progress(min($0, total), total) }
+        do { try withExtendedLifetime(growth) { () throws(LMDBError) in try environment.copy(to: target, compacting: compacting) } } catch {
             unlink(path)
             throw .system("copying the store to \(target): \(error)")
         }
         try sync(path)
         try sync(target)
-        let done = Self.length(of: path)
+        let done = FileGrowth.length(of: path)
         progress(done, done)
     }
 
     private func prepare() throws(StoreError) {
         guard mkdir(target, 0o750) != 0 else { return }
         guard errno == EEXIST else { throw .system("the directory \(target) cannot be made: \(String(cString: strerror(errno)))") }
-        guard Self.length(of: target + "/data.mdb") < 0 else {
+        guard FileGrowth.length(of: target + "/data.mdb") < 0 else {
             throw .system("\(target) holds a data.mdb already; name an empty or new directory")
         }
     }
@@ -48,11 +43,5 @@ struct HotCopy {
         guard descriptor >= 0 else { throw .system("\(path) cannot be opened: \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
         guard fsync(descriptor) == 0 else { throw .system("syncing \(path): \(String(cString: strerror(errno)))") }
-    }
-
-    /// In bytes; −1 where there is no such file.
-    private static func length(of path: String) -> Int {
-        var status = stat()
-        return stat(path, &status) == 0 ? Int(status.st_size) : -1
     }
 }

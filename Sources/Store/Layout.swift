@@ -19,6 +19,11 @@ struct Databases: Sendable {
     /// with the topics. Format 3 has transactions. Format 4 has logs with gaps, over which an older broker would not read.
     static let format: Int32 = 4
 
+    /// All that a store of this format has.
+    static let names = [
+        "meta", "journal", "log", "times", "partitions", "topics", "producers", "groups", "offsets", "transactions", "aborted",
+    ]
+
     init(creatingIn transaction: inout Transaction) throws(LMDBError) {
         meta = try transaction.database("meta")
         journal = try transaction.database("journal", .integers)

@@ -143,6 +143,14 @@ public final class Store: Sendable {
         try HotCopy(environment, to: target, compacting: compacting).run(progress)
     }
 
+    /// Gives the free pages of a store that nobody has open back to the file system: the file is written anew beside the old one, for
+    /// which there has to be room, and takes its place in one step.
+    public static func compact(
+        _ directory: String, progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void = { _, _ in }
+    ) throws(StoreError) -> CompactionOutcome {
+        try OfflineCompaction(directory).run(progress)
+    }
+
     /// Commits what was submitted, seals everything, and gives the directory free. Blocks until it is on disk, also for those who
     /// close the store a second time meanwhile; except when called from a submission's `finish`, on the committer's own thread.
     public func close() {

@@ -120,12 +120,26 @@ final class DirectoryLock: Sendable {
     /// directory holds nothing but the environment.
     init(_ directory: String) throws(StoreError) {
         let path = directory + "/data.mdb"
-        descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
-        guard descriptor >= 0 else { throw .cannotOpen("\(path) cannot be opened: \(String(cString: strerror(errno)))") }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        while true {
+            let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+            guard descriptor >= 0 else { throw .cannotOpen("\(path) cannot be opened: \(String(cString: strerror(errno)))") }
+            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+                Glibc.close(descriptor)
+                throw .cannotOpen("the data directory \(directory) is in use by another broker")
+            }
+            // A compaction that ended in between has put another file in its place.
+            if Self.isSame(descriptor, path) {
+                self.descriptor = descriptor
+                return
+            }
             Glibc.close(descriptor)
-            throw .cannotOpen("the data directory \(directory) is in use by another broker")
         }
+    }
+
+    private static func isSame(_ descriptor: Int32, _ path: String) -> Bool {
+        var opened = stat()
+        var named = stat()
+        return fstat(descriptor, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino && opened.st_dev == named.st_dev
     }
 
     /// Called once.

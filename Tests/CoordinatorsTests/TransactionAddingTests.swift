@@ -51,7 +51,7 @@ import Testing
         #expect(harness.addOffsets("", epoch: 1) == .invalidGroupID)
         #expect(harness.produce(epoch: 0) == .invalidProducerEpoch)
         #expect(harness.produce(epoch: 0, version: 11) == .invalidProducerEpoch)
-        #expect(harness.produce(nil, epoch: 1) == .invalidTxnState)
+        #expect(harness.produce(nil, epoch: 1) == .transactionalIDAuthorizationFailed)
         #expect(harness.commitOffsets(epoch: 0) == .invalidProducerEpoch)
         #expect(harness.state() == "Empty")
     }

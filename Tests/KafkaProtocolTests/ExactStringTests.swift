@@ -32,7 +32,8 @@ import Testing
     }
 
     @Test func theOrderIsThatOfTheBytes() {
-        #expect(["b", Self.composed, "a", Self.decomposed].map { ExactString($0) }.sorted().map { Array($0.text.utf8) }
-            == [Array("a".utf8), Array("b".utf8), Array(Self.decomposed.utf8), Array(Self.composed.utf8)])
+        #expect(
+            ["b", Self.composed, "a", Self.decomposed].map { ExactString($0) }.sorted().map { Array($0.text.utf8) }
+                == [Array("a".utf8), Array("b".utf8), Array(Self.decomposed.utf8), Array(Self.composed.utf8)])
     }
 }

@@ -1,0 +1,63 @@
+import ArgumentParser
+import Store
+
+/// `lmbroker compact DIR`: gives a stopped store's free pages back to the file system.
+struct CompactCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "compact",
+        abstract: "Give a stopped broker's free pages back to the file system.",
+        discussion: """
+            The file of a store never shrinks by itself: what is deleted makes room for new records. This writes it anew without the \
+            room, beside the old one, and then puts it in the old one's place. Interrupted, the store is what it was. The broker \
+            must be stopped, and the live bytes must fit beside the old file:
+
+              systemctl stop lmbroker
+              lmbroker compact /var/lib/lmbroker
+              systemctl start lmbroker
+
+            With --min-free 50 it does nothing while less than half of the file is free, so that it can stand before every start \
+            (ExecStartPre). `lmbroker stat` says how much is free.
+
+            This is not the compaction of topics with cleanup.policy=compact, which the broker does while it serves.
+
+            Exit status: 0 done, or not needed; 1 refused or failed, and the store is what it was.
+            """)
+
+    @Argument(help: ArgumentHelp("The data directory.", valueName: "directory"))
+    var directory: String
+
+    @Option(help: ArgumentHelp("Leave the file alone unless at least this share of it is free, in percent.", valueName: "percent"))
+    var minFree = 0
+
+    @Flag(help: "Say nothing unless it fails.")
+    var quiet = false
+
+    func validate() throws {
+        guard (0...100).contains(minFree) else { throw ValidationError("--min-free is a percentage, from 0 to 100.") }
+    }
+
+    func run() throws {
+        let line = StatusLine(isWanted: !quiet)
+        let outcome: CompactionOutcome
+        do {
+            if minFree > 0 {
+                let store = try StoreInspection(of: directory)
+                let free = store.fileByteCount - store.usedByteCount
+                guard free * 100 >= store.fileByteCount * minFree else {
+                    if !quiet { print("\(Figures.bytes(Double(free))) of \(Figures.bytes(Double(store.fileByteCount))) are free: left alone.") }
+                    return
+                }
+            }
+            outcome = try Store.compact(directory) { done, total in
+                line.show("\(Figures.bytes(Double(done))) of \(Figures.bytes(Double(total))) written")
+            }
+        } catch {
+            line.clear()
+            throw complaint("\(error)")
+        }
+        line.clear()
+        if !quiet {
+            print("\(directory): \(Figures.bytes(Double(outcome.byteCountAfter))), from \(Figures.bytes(Double(outcome.byteCountBefore)))")
+        }
+    }
+}
