@@ -116,9 +116,10 @@ static struct topic *any_topic(void) {
     return &topics[low];
 }
 
+/* What librdkafka says of a topic that is gone; the last, of records that it was about to send once more. */
 static int is_missing(rd_kafka_resp_err_t error) {
     return error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-           error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+           error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || error == RD_KAFKA_RESP_ERR__DESTROY;
 }
 
 static void note_wait(int64_t microseconds) {
