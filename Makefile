@@ -12,7 +12,7 @@ PYTEST := .venv/bin/python -m pytest -c Tests/pytest.ini
 export LMBROKER := $(CURDIR)/$(BROKER)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-unit test-outside soak compaction recovery bench checker format format-check clean install-build install-test install-bench
+.PHONY: help build run test test-unit test-outside soak soak-hour compaction recovery bench checker format format-check clean install-build install-test install-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,13 @@ test-unit: install-build ## The Swift tests alone
 test-outside: build install-test .venv/installed ## Foreign clients, crashes and faults alone
 	$(PYTEST) Tests
 
-soak: build install-test install-bench .venv/installed ## Ten minutes of steady load with retention (slow)
-	$(PYTEST) --slow -s Tests/Crash -k ten_minutes
+soak: build install-test install-bench .venv/installed ## Ten minutes of steady load with retention, ten of 200 mixed topics (slow)
+	$(PYTEST) --slow -s Tests/Crash -k "ten_minutes or mixed_retention"
+
+# The curve is drawn of a soak that fails, too.
+soak-hour: build install-test install-bench .venv/installed ## An hour of 200 mixed topics, drawn as bench/soak.svg (slow)
+	@status=0; SOAK_SECONDS=3600 $(PYTEST) --slow -s Tests/Crash -k mixed_retention || status=$$?; \
+	bench/soak_curve.py .build/soak.jsonl bench/soak.svg && exit $$status
 
 checker: build install-test .venv/installed ## Ten minutes of transactions under kills, judged (slow)
 	$(PYTEST) --slow -s Tests/Crash -k checker

@@ -2,7 +2,7 @@
  *
  *   mixed key=value…
  *
- * Keys: broker plan seconds rate_mb_s interval (seconds between lines) burst_every burst_seconds linger_ms. Anything
+ * Keys: broker plan seconds rate_mb_s interval (seconds between lines) burst_every (seconds) burst_mb linger_ms. Anything
  * with a dot goes to librdkafka as it is. The plan is a file with a line for each topic:
  *
  *   name  partitions  record size  keys (0: records have none)  share of the bytes  fleeting (0 or 1)
@@ -11,8 +11,9 @@
  * `missed`, and are no failure. A record of any other topic that is not delivered is one.
  *
  * One JSON line at each interval: what was acknowledged outside of bursts, the failures, and how long a record waited
- * from produce() to its answer, the linger included. One at the begin and one at the end of each burst: MB/s that were
- * acknowledged once its first half second was over. After a burst what is in flight is waited for.
+ * from produce() to its answer, the linger included. One at the begin and one at the end of each burst, with its
+ * MB/s from the first record to the last answer. A burst is so many bytes, not seconds: what lives in the store is not
+ * to depend on how fast it goes.
  */
 #include <librdkafka/rdkafka.h>
 #include <math.h>
@@ -25,7 +26,6 @@
 #include <unistd.h>
 
 enum { TOPICS_MAX = 4096, POOL = 1 << 20, BUCKETS = 256, DRAIN_SECONDS = 60, DRAIN_FLEETING_SECONDS = 2 };
-static const double BURST_WARMS_UP = 0.5;
 
 struct topic {
     char name[128];
@@ -36,7 +36,7 @@ struct topic {
 };
 
 static const char *broker = "127.0.0.1:9092", *plan = "plan", *linger = "50";
-static double seconds = 60, rate_mb_s = 30, interval = 10, burst_every = 60, burst_seconds = 4;
+static double seconds = 60, rate_mb_s = 30, interval = 10, burst_every = 60, burst_mb = 600;
 static rd_kafka_conf_t *configuration;
 
 static struct topic topics[TOPICS_MAX];
@@ -86,7 +86,7 @@ static void parse(int count, char **arguments) {
         else if (!strcmp(name, "rate_mb_s")) rate_mb_s = atof(value);
         else if (!strcmp(name, "interval")) interval = atof(value);
         else if (!strcmp(name, "burst_every")) burst_every = atof(value);
-        else if (!strcmp(name, "burst_seconds")) burst_seconds = atof(value);
+        else if (!strcmp(name, "burst_mb")) burst_mb = atof(value);
         else fail(name, "no such key");
     }
 }
@@ -186,35 +186,36 @@ static void send_one(rd_kafka_t *client, struct topic *topic, char *pool) {
 }
 
 /* Waits for what is in flight; records of a topic that is missing may wait for longer than anybody would. */
-static void drain(rd_kafka_t *client) {
+static void drain(rd_kafka_t *client, double fleeting_seconds) {
     double start = now();
-    while (owed[0] > 0 || (owed[1] > 0 && now() - start < DRAIN_FLEETING_SECONDS)) {
+    while (owed[0] > 0 || (owed[1] > 0 && now() - start < fleeting_seconds)) {
         if (now() - start > DRAIN_SECONDS) fail("drain", "what was sent is not answered within a minute");
-        rd_kafka_poll(client, 10);
+        rd_kafka_poll(client, 5);
     }
 }
 
 /* Every topic gets a record, which brings metadata and connections, before anything is measured. */
 static void greet(rd_kafka_t *client, char *pool) {
     for (int i = 0; i < topic_count; i++) send_one(client, &topics[i], pool);
-    drain(client);
+    drain(client, DRAIN_FLEETING_SECONDS);
 }
 
+/* As many bytes as a burst has, as fast as they go, until everything of topics that stay is answered. */
 static void burst(rd_kafka_t *client, char *pool) {
-    double start = now(), measured_from = 0;
-    long acknowledged_then = 0;
+    double start = now();
+    long sent_then = sent_bytes, acknowledged_then = acknowledged_bytes;
     printf("{\"burst_begins\": %.1f}\n", start - begun);
     fflush(stdout);
     is_bursting = 1;
-    while (!interrupted && now() - start < burst_seconds) {
+    while (!interrupted && (double)(sent_bytes - sent_then) < burst_mb * 1e6) {
         for (int i = 0; i < 64; i++) send_one(client, any_topic(), pool);
         rd_kafka_poll(client, 0);
-        if (measured_from == 0 && now() - start >= BURST_WARMS_UP) measured_from = now(), acknowledged_then = acknowledged_bytes;
     }
-    double mb_s = (double)(acknowledged_bytes - acknowledged_then) / 1e6 / (now() - measured_from);
-    printf("{\"burst_ends\": %.1f, \"burst_mb_s\": %.2f}\n", now() - begun, mb_s);
+    drain(client, 0);
+    printf("{\"burst_ends\": %.1f, \"burst_mb_s\": %.2f}\n", now() - begun,
+           (double)(acknowledged_bytes - acknowledged_then) / 1e6 / (now() - start));
     fflush(stdout);
-    drain(client);
+    drain(client, DRAIN_FLEETING_SECONDS);
     is_bursting = 0;
 }
 
@@ -281,7 +282,7 @@ int main(int count, char **arguments) {
     char *pool = random_bytes(2 * POOL);
     greet(client, pool);
     run(client, pool);
-    drain(client);
+    drain(client, DRAIN_FLEETING_SECONDS);
     printf("{\"sent_mb\": %.1f, \"acknowledged_mb\": %.1f, \"failed\": %ld, \"missed\": %ld}\n", (double)sent_bytes / 1e6,
            (double)acknowledged_bytes / 1e6, failed, missed);
     fflush(stdout);
