@@ -85,9 +85,10 @@ class Panel:
 
     def legend(self, name, mark):
         """From the right to the left; `mark` draws at the place that it is given."""
-        self.legend_x -= 6.3 * len(name)
         y = self.bottom - PANEL - 12
-        self.drawing.text(self.legend_x, y, name, INK, size=12)
+        # How wide the text is depends on the reader's font; this is enough for a wide one.
+        self.legend_x -= 7.2 * len(name)
+        self.drawing.text(self.legend_x, y, name)
         self.legend_x -= 26
         mark(self.legend_x, y - 4)
         self.legend_x -= 16
@@ -140,7 +141,7 @@ def draw(lines, path):
     free = series(lambda s: s["free_pages"] * PAGE / 1e6)
     panel = Panel(drawing, 2, "Free pages in the file, MB", max([v for _, v in free] + [c["pinned"] / 1e6 for c in copies] + [1]))
     panel.ground(bands, x_step, False)
-    panel.dots([(c["copied"], c["pinned"] / 1e6) for c in copies], "pinned by a copy at its end", ORANGE, True)
+    panel.dots([(c["copied"], c["pinned"] / 1e6) for c in copies], "pinned by a copy, at its end", ORANGE, True)
     panel.curve(free, "free", PURPLE)
 
     panel = Panel(drawing, 3, "Anonymous memory of the broker, MB", max(s["memory"] / 1e6 for s in samples))
