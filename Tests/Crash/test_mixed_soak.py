@@ -30,7 +30,7 @@ RATE_MB_S = float(os.environ.get("SOAK_MIXED_MB_S", 30))
 SAMPLES = pathlib.Path(os.environ.get("SOAK_SAMPLES", ROOT / ".build/soak.jsonl"))
 SCALE = min(1.0, SECONDS / soak_plan.HOUR)
 DELETE_EVERY = max(60 * SCALE, 5)
-# A copy with its verification takes half a minute at ten minutes' length; most of the time none is to be under way.
+# A copy with its verification takes ten to twenty seconds even of a few gigabytes; most of the time none is to be under way.
 COPY_EVERY = max(300 * SCALE, 100)
 BURST_EVERY, BURST_MB = max(60 * SCALE, 20), 600 if SCALE == 1 else 300
 INTERVAL = 10
