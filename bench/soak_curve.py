@@ -141,7 +141,7 @@ def draw(lines, path):
     free = series(lambda s: s["free_pages"] * PAGE / 1e6)
     panel = Panel(drawing, 2, "Free pages in the file, MB", max([v for _, v in free] + [c["pinned"] / 1e6 for c in copies] + [1]))
     panel.ground(bands, x_step, False)
-    panel.dots([(c["copied"], c["pinned"] / 1e6) for c in copies], "pinned by a copy, at its end", ORANGE, True)
+    panel.dots([(min(c["copied"], seconds), c["pinned"] / 1e6) for c in copies], "pinned by a copy, at its end", ORANGE, True)
     panel.curve(free, "free", PURPLE)
 
     panel = Panel(drawing, 3, "Anonymous memory of the broker, MB", max(s["memory"] / 1e6 for s in samples))

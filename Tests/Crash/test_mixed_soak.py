@@ -123,29 +123,29 @@ class Copies:
             copy.mkdir()
         command = {"mdb_copy": ["mdb_copy", self.broker.directory, copy],
                    "lmbroker backup": [BINARY, "backup", copy, "--data", self.broker.directory]}[tool]
-        pinned = self.run([str(part) for part in command])
+        pinned, looks = self.run([str(part) for part in command])
         ended, after = self.record.now(), file_bytes(self.broker)
         size = (copy / "data.mdb").stat().st_size
         verify(copy, timeout=1800)
         shutil.rmtree(copy)
         self.is_busy = False
         self.record.note("copy", at=begun, tool=tool, copied=ended, verified=self.record.now(), bytes=size, pinned=pinned,
-                         grew=after - before)
+                         looks=looks, grew=after - before)
 
     def run(self, command):
-        """Runs the copy to its end; returns the most bytes that it was seen to pin, which is a little less than it did."""
+        """Runs the copy to its end; returns the most bytes that it was seen to pin, a little less than it did, in how many looks."""
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        pinned = 0
+        pinned, looks = 0, 0
         while True:
             try:
                 said = process.communicate(timeout=0.1)[1]
             except subprocess.TimeoutExpired:
                 free = free_list(self.broker.directory)
                 self.commits.note(free)
-                pinned = max(pinned, pinned_bytes(free, process.pid))
+                pinned, looks = max(pinned, pinned_bytes(free, process.pid)), looks + 1
                 continue
             assert process.returncode == 0, f"{command} exited {process.returncode}: {said}"
-            return pinned
+            return pinned, looks
 
 
 class Soak:
