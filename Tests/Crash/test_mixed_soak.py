@@ -260,14 +260,14 @@ def held_rate(second, last):
 
 
 def burst_rate(second, last):
-    """Undisturbed bursts are compared, where both have enough of them; else all are."""
-    quiet = [[b["mb_s"] for b in bursts if b["undisturbed"]] for bursts in (second, last)]
-    which = "undisturbed "
-    if min(map(len, quiet)) < BURSTS_LEAST:
-        quiet, which = [[b["mb_s"] for b in bursts] for bursts in (second, last)], ""
-    before, after = map(statistics.median, quiet)
+    """Undisturbed bursts are compared, where both have enough of them; else those without a copy; else all."""
+    for which, is_taken in (("undisturbed", lambda b: b["undisturbed"]), ("copyless", lambda b: not b["copying"]), ("all", lambda b: True)):
+        taken = [[b["mb_s"] for b in bursts if is_taken(b)] for bursts in (second, last)]
+        if min(map(len, taken)) >= BURSTS_LEAST:
+            break
+    before, after = map(statistics.median, taken)
     print(f"bursts: {before:.0f} MB/s in the second sixth, {after:.0f} in the last "
-          f"(medians of {len(quiet[0])} and {len(quiet[1])} {which}bursts of {len(second)} and {len(last)})")
+          f"(medians of {len(taken[0])} of {len(second)} and of {len(taken[1])} of {len(last)}: {which})")
     return f"bursts went from {before:.0f} to {after:.0f} MB/s" if after < 0.9 * before else None
 
 
