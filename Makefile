@@ -12,7 +12,7 @@ PYTEST := .venv/bin/python -m pytest -c Tests/pytest.ini
 export LMBROKER := $(CURDIR)/$(BROKER)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-unit test-outside soak soak-hour compaction recovery bench checker format format-check clean install-build install-test install-bench
+.PHONY: help build run test test-unit test-outside soak soak-hour compaction deletion recovery bench checker format format-check clean install-build install-test install-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ checker: build install-test .venv/installed ## Ten minutes of transactions under
 
 compaction: build install-test .venv/installed ## Five million updates of 100,000 keys, compacted under kills (slow)
 	$(PYTEST) --slow -s Tests/Crash -k five_million
+
+deletion: build install-test install-bench .venv/installed ## 20 GB deleted beside a steady producer (slow)
+	$(PYTEST) --slow -s Tests/Crash -k large_deletion
 
 recovery: build install-test install-bench .venv/installed ## 5 GB, kill -9, time to the first produce (slow)
 	$(PYTEST) --slow -s Tests/Crash -k recovery
