@@ -86,7 +86,7 @@ import Testing
         case 40..<66: try send(run.producers[Int.random(in: run.producers.indices, using: &run.random)], run)
         case 66..<80: try end(run.producers[Int.random(in: run.producers.indices, using: &run.random)], run)
         case 80..<88: try seal(run)
-        case 88..<98: try clean(run)
+        case 88..<94: try clean(run)
         default: try cleanWithAnEnd(run, replay)
         }
     }
@@ -205,7 +205,7 @@ import Testing
     private func cleanWithAnEnd(_ run: Run, _ replay: Comment) throws {
         // Without any time for tombstones the second pass takes out those that the first has left.
         guard let id = place(run)?.id, run.settings.deleteRetentionMs > 0 else { return }
-        var looksLeft = Int.random(in: 1...12, using: &run.random)
+        var looksLeft = Int.random(in: 0...5, using: &run.random)
         let before = run.models[id]?.committed ?? []
         do {
             let report = try run.store.clean(

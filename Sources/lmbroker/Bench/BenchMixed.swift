@@ -1,0 +1,109 @@
+import ArgumentParser
+import KafkaClient
+import KafkaProtocol
+import Synchronization
+
+/// `lmbroker bench mixed`: a producer and a consumer at the tail, and how long a record takes from the one to the other.
+struct BenchMixed: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mixed",
+        abstract: "Write and read at the same time; time records from end to end.",
+        discussion: """
+            The reader is at the end of the topic before the first record is written. With --rate records are due by the clock, and \
+            timed from then; without, they come as fast as they are taken.
+            """)
+
+    @OptionGroup var client: ClientOptions
+
+    @Option(help: ArgumentHelp("Records a second; without it, as many as are taken.", valueName: "n"))
+    var rate: Double?
+
+    @OptionGroup(title: "The topic") var topic: BenchTopicOptions
+    @OptionGroup(title: "The load") var load: BenchLoadOptions
+    @OptionGroup(title: "The run") var time: BenchTimeOptions
+    @OptionGroup(title: "Output") var output: BenchOutputOptions
+
+    func validate() throws {
+        if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate is more than nothing.") }
+        if load.size < BenchRecord.stampByteCount { throw ValidationError("--size is \(BenchRecord.stampByteCount) at least: the time goes along.") }
+    }
+
+    func run() async throws {
+        try await Outcome.of {
+            // Two clients, as in two processes: neither waits for the other's answers.
+            let (writing, reading) = (client.cluster(), client.cluster())
+            defer {
+                writing.close()
+                reading.close()
+            }
+            try await topic.run(on: writing) { name in try await run(name, writing, reading) }
+        }
+    }
+
+    private func run(_ name: String, _ writing: Cluster, _ reading: Cluster) async throws {
+        let reader = try await BenchReader(reading, topic: name)
+        let run = BenchRun(time)
+        let writer = BenchWriter(writing, load, timingFrom: run.begin)
+        let interruption = Interruption { writer.stop() }
+        let ticker = BenchTicker(reader.meter, isWanted: !output.json)
+        async let read: Void = reader.run(timingFrom: run.begin)
+        async let written: Void = write(writer, name)
+        let marks = await run.measure([writer.meter, reader.meter]) { interruption.wasInterrupted || writer.failure != nil }
+        writer.stop()
+        await writer.close()
+        try await written
+        await reader.finish(at: writer.meter.now.records)
+        try await read
+        await ticker.stop()
+        try output.write(reader.latencies)
+        let report = BenchReport(
+            workload: "mixed", settings: (rate.map { [("rate", "\($0)")] } ?? []) + load.settings,
+            seconds: (marks[0].end.time - marks[0].begin.time) / .seconds(1),
+            flows: [.init("produced", from: marks[0].begin, to: marks[0].end), .init("consumed", from: marks[1].begin, to: marks[1].end)],
+            latencies: [("acknowledged", writer.latencies.summary), ("end to end", reader.latencies.summary)], failed: writer.failedCount)
+        try concludeBench(report, writer.failure, interruption, json: output.json)
+    }
+
+    private func write(_ writer: BenchWriter, _ name: String) async throws {
+        if let rate { try await writer.run(to: name, rate: rate) } else { try await writer.run(to: name) }
+    }
+}
+
+/// Reads a topic from its end on, and times what the writer of the same process has stamped.
+final class BenchReader: Sendable {
+    let meter = BenchMeter()
+    /// From when a record was offered, or due, to when it was read.
+    let latencies = LatencyRecorder()
+    private let consumer: Consumer
+
+    init(_ cluster: Cluster, topic: String) async throws {
+        consumer = Consumer(cluster)
+        let partitions = try await cluster.topic(topic).partitions
+        try await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { (TopicPartition(topic, $0.index), PartitionPlace.latest) }))
+    }
+
+    /// Reads until `finish` has closed the consumer.
+    func run(timingFrom begin: ContinuousClock.Instant) async throws {
+        while let fetched = try await consumer.next() {
+            var count = 0
+            var bytes = 0
+            let now = ContinuousClock.now
+            try fetched.forEachRecord { record, reader in
+                count += 1
+                guard let value = record.value else { return true }
+                bytes += value.length
+                // At full speed one in so many, as the writer does it; the histogram is not what is measured.
+                if count % 16 == 1, let stamp = BenchRecord.stamp(reader.bytes(value)), stamp >= begin { latencies.record(now - stamp) }
+                return true
+            }
+            meter.add(records: count, bytes: bytes)
+        }
+    }
+
+    /// Waits for what was delivered to be read, and for no more than ten seconds, then ends the reading.
+    func finish(at records: Int) async {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while meter.now.records < records, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(20)) }
+        consumer.close()
+    }
+}

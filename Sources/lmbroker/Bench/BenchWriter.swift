@@ -1,0 +1,250 @@
+import ArgumentParser
+import Dispatch
+import Foundation
+import KafkaClient
+import KafkaProtocol
+import NIOCore
+import Synchronization
+
+/// What a benchmark writes, and how.
+struct BenchLoadOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Bytes in a record's value.", valueName: "bytes"))
+    var size = 1024
+
+    @Option(help: ArgumentHelp("Records have one of so many keys; 0: none has a key.", valueName: "n"))
+    var keys = 0
+
+    @Option(help: "Compression of batches: none, gzip, snappy, lz4 or zstd. Values are random letters.")
+    var codec: CompressionCodec = .none
+
+    @Option(help: "Who must have a record before it counts: all (in-sync replicas), 1 (the leader) or 0 (nobody).")
+    var acks: Acknowledgement = .all
+
+    @Option(help: ArgumentHelp("Milliseconds to wait for more records before a batch is sent.", valueName: "ms"))
+    var lingerMs: Int?
+
+    @Option(help: ArgumentHelp("Bytes of records in a batch.", valueName: "bytes"))
+    var batchSize = 256 << 10
+
+    @Flag(inversion: .prefixedNo, help: "Number batches, so that trying again repeats nothing; only with --acks all.")
+    var idempotent = true
+
+    func validate() throws {
+        if size < 0 || keys < 0 || lingerMs ?? 0 < 0 { throw ValidationError("--size, --keys and --linger-ms cannot be negative.") }
+        if batchSize < 1 { throw ValidationError("--batch-size needs at least one byte.") }
+    }
+
+    /// In the order in which a report tells them.
+    var settings: [(name: String, value: String)] {
+        [("size", "\(size)"), ("keys", "\(keys)"), ("codec", "\(codec)"), ("acks", acks.defaultValueDescription), ("batch_size", "\(batchSize)")]
+    }
+
+    func producerOptions(lingerMsByDefault: Int) -> ProducerOptions {
+        var options = ProducerOptions()
+        options.acknowledgement = acks
+        options.codec = codec
+        options.isIdempotent = idempotent
+        options.linger = .milliseconds(Int64(lingerMs ?? lingerMsByDefault))
+        options.batchByteCount = batchSize
+        options.recordByteCountMax = max(options.recordByteCountMax, size + 1024)
+        return options
+    }
+}
+
+/// Writes records of random letters to a topic, as fast as they are taken or by the clock, until it is told to stop.
+final class BenchWriter: Sendable {
+    let meter = BenchMeter()
+    /// From the moment at which a record was due, or was offered, to its acknowledgement.
+    let latencies = LatencyRecorder()
+    private let producer: Producer
+    private let options: BenchLoadOptions
+    private let tally: Tally
+    private let isStopping = Atomic(false)
+    /// Records offered before it are not timed.
+    private let begin: ContinuousClock.Instant
+    private let letters: [UInt8]
+
+    private final class Tally: Sendable {
+        let failed = Atomic(0)
+        let firstFailure = Mutex<ClientError?>(nil)
+    }
+
+    init(_ cluster: Cluster, _ options: BenchLoadOptions, lingerMsByDefault: Int = 5, timingFrom begin: ContinuousClock.Instant) {
+        self.options = options
+        self.begin = begin
+        let tally = Tally()
+        self.tally = tally
+        var producing = options.producerOptions(lingerMsByDefault: lingerMsByDefault)
+        producing.onDelivery = { [meter, size = options.size] delivery in
+            switch delivery.result {
+            case .success: meter.add(records: delivery.recordCount, bytes: delivery.recordCount * size)
+            case .failure(let error):
+                tally.failed.add(delivery.recordCount, ordering: .relaxed)
+                tally.firstFailure.withLock { if $0 == nil { $0 = error } }
+            }
+        }
+        producer = Producer(cluster, options: producing)
+        var random = SystemRandomNumberGenerator()
+        letters = (0..<(options.size + Self.lettersSpare)).map { _ in UInt8.random(in: 65...90, using: &random) }
+    }
+
+    /// Values begin at different places of one run of letters.
+    private static let lettersSpare = 1 << 16
+
+    var failedCount: Int { tally.failed.load(ordering: .relaxed) }
+    var failure: ClientError? { tally.firstFailure.withLock { $0 } }
+
+    /// No more records are offered.
+    func stop() { isStopping.store(true, ordering: .relaxed) }
+
+    /// What was taken is delivered, or given up, and the connections are closed.
+    func close() async { await producer.close() }
+
+    // MARK: - As fast as they are taken
+
+    /// One record of so many is timed: the clock and the callback are not to be what is measured.
+    private static let recordsPerTiming = 64
+
+    func run(to name: String) async throws(ClientError) {
+        let topic = try await topic(name)
+        var record = BenchRecord(letters, options)
+        while !isStopping.load(ordering: .relaxed), failure == nil {
+            for index in 0..<Self.recordsPerTiming {
+                let now = index == 0 ? ContinuousClock.now : nil
+                while try !offered(&record, to: topic, timedFrom: now) {
+                    await producer.room()
+                    if isStopping.load(ordering: .relaxed) { return }
+                }
+            }
+        }
+    }
+
+    // MARK: - By the clock
+
+    /// Offers `rate` records a second on a thread of its own, each when it is due, whatever became of those before. A record's
+    /// time counts from when it was due, so that a broker that stands still is charged for all who had to wait.
+    func run(to name: String, rate: Double) async throws(ClientError) {
+        let topic = try await topic(name)
+        let queue = DispatchQueue(label: "bench", qos: .userInteractive)
+        let result = await withCheckedContinuation { (continuation: CheckedContinuation<Result<Void, ClientError>, Never>) in
+            queue.async { continuation.resume(returning: Result { () throws(ClientError) in try self.pace(topic, rate) }) }
+        }
+        try result.get()
+    }
+
+    private func pace(_ topic: ProducerTopic, _ rate: Double) throws(ClientError) {
+        var record = BenchRecord(letters, options)
+        let start = ContinuousClock.now
+        var count = 0.0
+        while !isStopping.load(ordering: .relaxed), failure == nil {
+            let due = start + .seconds(count / rate)
+            Self.wait(until: due)
+            while try !offered(&record, to: topic, timedFrom: due) {
+                usleep(100)
+                if isStopping.load(ordering: .relaxed) { return }
+            }
+            count += 1
+        }
+    }
+
+    /// Sleeps for most of it: the kernel wakes up some tens of microseconds late.
+    private static func wait(until due: ContinuousClock.Instant) {
+        let left = (due - .now) / .microseconds(1)
+        if left > 120 { usleep(UInt32(left - 80)) }
+        while ContinuousClock.now < due {}
+    }
+
+    // MARK: - One record
+
+    private func topic(_ name: String) async throws(ClientError) -> ProducerTopic {
+        do throws(ClientError) { return try await producer.topic(name) } catch {
+            note(error)
+            throw error
+        }
+    }
+
+    /// Whoever measures need not wait for the end of what has failed.
+    private func note(_ error: ClientError) {
+        tally.firstFailure.withLock { if $0 == nil { $0 = error } }
+    }
+
+    private func offered(
+        _ record: inout BenchRecord, to topic: ProducerTopic, timedFrom start: ContinuousClock.Instant?
+    ) throws(ClientError) -> Bool {
+        do throws(ClientError) { return try offer(&record, to: topic, timedFrom: start) } catch {
+            // Closed while this one was on its way in: nobody waits for it any more.
+            if error == .closed, isStopping.load(ordering: .relaxed) { return true }
+            note(error)
+            throw error
+        }
+    }
+
+    private func offer(
+        _ record: inout BenchRecord, to topic: ProducerTopic, timedFrom start: ContinuousClock.Instant?
+    ) throws(ClientError) -> Bool {
+        let completion = start.flatMap { $0 >= begin ? timing(from: $0) : nil }
+        let isTaken = try record.withBytes(stamp: start ?? ContinuousClock.now) { (key, value) throws(ClientError) in
+            try topic.enqueue(key: key, value: value, completion: completion)
+        }
+        if isTaken { record.advance() }
+        return isTaken
+    }
+
+    private func timing(from start: ContinuousClock.Instant) -> Completion {
+        { [latencies] _, result in
+            if case .success = result { latencies.record(ContinuousClock.now - start) }
+        }
+    }
+}
+
+private typealias Completion = @Sendable (TopicPartition, Result<Int64, ClientError>) -> Void
+
+/// The next record of a benchmark, in a place that is used again for each.
+struct BenchRecord {
+    /// In front of a value that has room for it: when the record was offered, in ns of the monotonic clock.
+    static let stampByteCount = 8
+
+    private let letters: [UInt8]
+    private let size: Int
+    private let keyCount: Int
+    private var value: [UInt8]
+    private var key: [UInt8] = []
+    private var number = 0
+
+    init(_ letters: [UInt8], _ options: BenchLoadOptions) {
+        self.letters = letters
+        size = options.size
+        keyCount = options.keys
+        value = Array(letters.prefix(options.size))
+        advance()
+    }
+
+    mutating func advance() {
+        number += 1
+        if keyCount > 0 { key = Array("\(number % keyCount)".utf8) }
+        guard size > 0 else { return }
+        let from = number &* 131 % (letters.count - size)
+        value.withUnsafeMutableBytes { place in letters.withUnsafeBytes { place.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[from..<(from + size)])) } }
+    }
+
+    mutating func withBytes<R>(
+        stamp: ContinuousClock.Instant, _ body: (_ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer) throws(ClientError) -> R
+    ) throws(ClientError) -> R {
+        if size >= Self.stampByteCount {
+            value.withUnsafeMutableBytes { $0.storeBytes(of: Self.nanoseconds(stamp), as: Int64.self) }
+        }
+        return try key.span.bytes.withUnsafeBytes { (key) throws(ClientError) in
+            try value.span.bytes.withUnsafeBytes { (value) throws(ClientError) in try body(keyCount > 0 ? key : nil, value) }
+        }
+    }
+
+    /// When the record was offered, as its value says.
+    static func stamp(_ value: RawSpan) -> ContinuousClock.Instant? {
+        guard value.byteCount >= stampByteCount else { return nil }
+        return origin + .nanoseconds(value.unsafeLoadUnaligned(as: Int64.self))
+    }
+
+    /// Of this process: stamps mean nothing to others.
+    private static let origin = ContinuousClock.now
+    private static func nanoseconds(_ instant: ContinuousClock.Instant) -> Int64 { Int64((instant - origin) / .nanoseconds(1)) }
+}
