@@ -1,28 +1,22 @@
 """The rounds of consumer groups: offset commits beside raw LMDB, rebalances, and what idle groups cost the others."""
 
 import json
-import os
 import shutil
 import subprocess
 import time
 
+from machine import MEGABYTE, back_memory, client_cpu
 from messages import METADATA
 
-MEGABYTE = 1e6
 GROUPS, MEMBERS, IDLE_GROUPS = 100, 100, 10_000
 # Groups form at once, and a heartbeat tells without delay: what is measured is the broker's part of a rebalance.
 SETTINGS = {"group.initial.rebalance.delay.ms": 0, "group.consumer.min.heartbeat.interval.ms": 100,
             "group.consumer.heartbeat.interval.ms": 100}
 
 
-def client_cpu():
-    times = os.times()
-    return times.children_user + times.children_system
-
-
 class GroupRounds:
-    def __init__(self, bench, back_memory):
-        self.bench, self.back_memory, self.idle_rounds = bench, back_memory, 0
+    def __init__(self, bench):
+        self.bench, self.idle_rounds = bench, 0
 
     def command(self, mode, broker, **keys):
         return [str(self.bench.directory / "groups"), mode, f"broker={broker.bootstrap}"] + [f"{k}={v}" for k, v in keys.items()]
@@ -74,7 +68,7 @@ class GroupRounds:
                     next_max_ms=other["max_ms"], next_formed_ms=other["formed_ms"])
 
     def produced(self, broker):
-        self.back_memory()
+        back_memory()
         return self.bench.load("produce", broker, topic="bench", partitions=16, size=1024, batch__size=1_000_000,
                                records=1_000_000 // self.bench.scale, batch__num__messages=100_000)["mb_s"]
 

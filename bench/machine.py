@@ -1,0 +1,61 @@
+"""What the benchmarks know of the machine: its memory, its page cache, and who used its processors."""
+
+import mmap
+import os
+import pathlib
+import re
+import threading
+
+MEGABYTE = 1e6
+PATTERN = b"\1" * (64 << 20)
+
+
+def evict(directory):
+    """Drops a stopped store's pages from the page cache, so that the next read is cold."""
+    os.sync()
+    for path in pathlib.Path(directory).iterdir():
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def back_memory():
+    """Touches memory so that a virtual machine's host has backed what the page cache is about to take.
+
+    Without it the same program on the same disk measures 500 or 1,500 MB/s by the luck of which pages it gets.
+    """
+    available = int(re.search(r"MemAvailable:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1]) * 1024
+    size = min(4 << 30, available // 2)
+    with mmap.mmap(-1, size) as memory:
+        for start in range(0, size, 64 << 20):
+            memory[start:start + (64 << 20)] = PATTERN[:min(64 << 20, size - start)]
+
+
+def client_cpu():
+    """CPU seconds of all children that have ended, which are the clients: the broker is not among them while it runs."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+class PeakMemory(threading.Thread):
+    """Samples a process's anonymous memory until it is left."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.path, self.peak, self.over = f"/proc/{pid}/status", 0, threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                text = pathlib.Path(self.path).read_text()
+            except OSError:
+                return
+            self.peak = max(self.peak, int(re.search(r"RssAnon:\s+(\d+)", text)[1]) * 1024)
+            self.over.wait(0.05)
