@@ -7,11 +7,14 @@ struct HotCopy {
     private let environment: Environment
     private let target: String
     private let compacting: Bool
+    /// Nil: as fast as the disk takes it.
+    private let bytesPerSecond: Int?
 
-    init(_ environment: Environment, to target: String, compacting: Bool) {
+    init(_ environment: Environment, to target: String, compacting: Bool, bytesPerSecond: Int?) {
         self.environment = environment
         self.target = target
         self.compacting = compacting
+        self.bytesPerSecond = bytesPerSecond
     }
 
     func run(_ progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void) throws(StoreError) {
@@ -19,14 +22,21 @@ struct HotCopy {
         let total = environment.information().fileByteCount
         let path = target + "/data.mdb"
         let growth = FileGrowth(path) { progress(min($0, total), total) }
-        do { try withExtendedLifetime(growth) { () throws(LMDBError) in try environment.copy(to: target, compacting: compacting) } } catch {
+        do throws(StoreError) { try withExtendedLifetime(growth) { () throws(StoreError) in try copy(to: path) } } catch {
             unlink(path)
-            throw .system("copying the store to \(target): \(error)")
+            throw error
         }
         try sync(path)
         try sync(target)
         let done = FileGrowth.length(of: path)
         progress(done, done)
+    }
+
+    private func copy(to path: String) throws(StoreError) {
+        if let bytesPerSecond {
+            return try PacedFile(path: path, bytesPerSecond: bytesPerSecond).copy(environment, compacting: compacting)
+        }
+        do { try environment.copy(to: target, compacting: compacting) } catch { throw .system("copying the store to \(target): \(error)") }
     }
 
     private func prepare() throws(StoreError) {

@@ -123,24 +123,25 @@ public final class Store: Sendable {
     // MARK: - Backup and end
 
     /// Writes a consistent copy of the last commit into the empty or new directory `target` while the store serves.
-    /// `compacting` leaves free pages out; the file grows by what is written while it runs.
+    /// `compacting` leaves free pages out; the file grows by what is written while it runs. `bytesPerSecond` leaves the disk to others, and
+    /// nil to nobody.
     public func backup(
-        to target: String, compacting: Bool = false,
+        to target: String, compacting: Bool = false, bytesPerSecond: Int? = nil,
         progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void = { _, _ in }
     ) throws(StoreError) {
-        try HotCopy(environment, to: target, compacting: compacting).run(progress)
+        try HotCopy(environment, to: target, compacting: compacting, bytesPerSecond: bytesPerSecond).run(progress)
     }
 
     /// The same by another process than the one that serves `directory`.
     public static func backup(
-        of directory: String, to target: String, compacting: Bool = false,
+        of directory: String, to target: String, compacting: Bool = false, bytesPerSecond: Int? = nil,
         progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void = { _, _ in }
     ) throws(StoreError) {
         let options = Environment.Options(
             mapByteCount: StoreOptions().mapByteCount, readersMax: StoreOptions().readersMax, readOnly: true)
         let environment = try StoreOpening.openEnvironment(directory, options)
         try StoreOpening.check(environment, directory)
-        try HotCopy(environment, to: target, compacting: compacting).run(progress)
+        try HotCopy(environment, to: target, compacting: compacting, bytesPerSecond: bytesPerSecond).run(progress)
     }
 
     /// Gives the free pages of a store that nobody has open back to the file system: the file is written anew beside the old one, for

@@ -12,6 +12,9 @@ struct BackupCommand: ParsableCommand {
               lmbroker backup /backup/monday --data /var/lib/lmbroker
               lmbroker serve --data /backup/monday
 
+            At full speed a copy takes the disk from producers, who then wait longer for their acknowledgements; --rate 100 leaves \
+            them some. While it runs, what the broker writes over cannot be used again, so a slower copy costs more space.
+
             It is LMDB's own copy: mdb_copy does the same. Where the broker runs in a container of its own, send it SIGUSR1 \
             instead (lmbroker.backup.dir): processes that share a store must see each other's process ids.
 
@@ -27,13 +30,20 @@ struct BackupCommand: ParsableCommand {
     @Flag(help: "Leave free pages out. Slower, and meanwhile the broker's file grows by what it writes.")
     var compact = false
 
+    @Option(help: ArgumentHelp("Write no more than this, so that producers' syncs need not wait behind the copy.", valueName: "mb/s"))
+    var rate: Double?
+
     @Flag(help: "Say nothing unless it fails.")
     var quiet = false
+
+    func validate() throws {
+        if let rate, !(rate > 0 && rate < 1e9) { throw ValidationError("--rate is in megabytes a second, more than nothing.") }
+    }
 
     func run() throws {
         let line = StatusLine(isWanted: !quiet)
         do {
-            try Store.backup(of: data, to: target, compacting: compact) { done, total in
+            try Store.backup(of: data, to: target, compacting: compact, bytesPerSecond: rate.map { Int($0 * 1e6) }) { done, total in
                 line.show("\(Figures.bytes(Double(done))) of \(Figures.bytes(Double(total))) copied")
             }
         } catch {

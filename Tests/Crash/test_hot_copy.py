@@ -4,11 +4,17 @@ Ten copies: each is clean, holds everything that was acknowledged before it bega
 second broker serves it as it is. `mdb_stat` and `mdb_dump` open the running store.
 """
 
+import os
 import shutil
 import subprocess
+import time
+
+import pytest
 
 from broker import lmbroker, run_tool, verify
 from ledger import Ledger
+from records import batch
+from wire_requests import produce
 
 COPIES = 10
 
@@ -50,6 +56,45 @@ def test_the_backup_command_under_load(start_broker, topic, tmp_path):
             ledger.check(restored.bootstrap, acknowledged)
             restored.stop()
             ledger.resume()
+
+
+@pytest.mark.parametrize("compact", [[], ["--compact"]], ids=["plain", "compact"])
+def test_a_backup_keeps_to_its_rate(start_broker, topic, tmp_path, compact):
+    broker = start_broker()
+    broker.create_topic(topic)
+    with broker.connect() as connection:
+        for number in range(150):
+            assert produce(connection, topic, batch([b"%03d" % number * 70_000])).error_code == 0
+    begun = time.monotonic()
+    lmbroker("backup", tmp_path / "paced", "--data", broker.directory, "--rate", "20", *compact)
+    took = time.monotonic() - begun
+    size = (tmp_path / "paced/data.mdb").stat().st_size
+    assert size > 30e6 and size / 20e6 * 0.9 < took < size / 20e6 * 1.5 + 2
+    verify(tmp_path / "paced")
+    # At rest, the copy is the same bytes, whatever took them to the file.
+    broker.stop()
+    for name, rate in (("quick", []), ("as-quick", ["--rate", "100000"])):
+        lmbroker("backup", tmp_path / name, "--data", broker.directory, *rate, *compact)
+    assert (tmp_path / "quick/data.mdb").read_bytes() == (tmp_path / "as-quick/data.mdb").read_bytes()
+
+
+def test_a_paced_backup_without_room_fails_and_leaves_nothing(start_broker, topic, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    broker = start_broker()
+    broker.create_topic(topic)
+    with broker.connect() as connection:
+        for number in range(100):
+            assert produce(connection, topic, batch([b"%03d" % number * 70_000])).error_code == 0
+    small = tmp_path / "small"
+    small.mkdir()
+    run_tool("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small)
+    try:
+        done = lmbroker("backup", small / "copy", "--data", broker.directory, "--rate", "1000", check=False)
+        assert done.returncode == 1 and "No space left" in done.stderr
+        assert list((small / "copy").iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 def test_stock_tools_open_the_live_store(start_broker, topic):
