@@ -15,6 +15,11 @@ let strict = common + [.strictMemorySafety()]
 let package = Package(
     name: "lmbroker",
     platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "lmbroker", targets: ["lmbroker"]),
+        // For programs that speak to any Kafka cluster; the protocol's types are part of its interface.
+        .library(name: "KafkaClient", targets: ["KafkaClient", "KafkaProtocol"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),

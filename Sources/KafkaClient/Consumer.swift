@@ -21,6 +21,8 @@ public final class Consumer: Sendable {
         var waiter: CheckedContinuation<Void, Never>?
         /// Who waits is to look around, though there are no records.
         var isPoked = false
+        /// Partitions that are not read for now, and where they go on.
+        var paused: [TopicPartition: Int64] = [:]
     }
 
     public let cluster: Cluster
@@ -48,6 +50,7 @@ public final class Consumer: Sendable {
                 state.ready = []
                 state.byteCount = 0
                 state.failure = nil
+                state.paused = [:]
             }
             fetcher.assign(offsets, metadata)
         }
@@ -62,15 +65,58 @@ public final class Consumer: Sendable {
 
     /// Reads these no more. When this returns, none of their records is handed out any more.
     func remove(_ partitions: Set<TopicPartition>) async throws(ClientError) {
-        try await cluster.onLoop { [self] in
-            fetcher.drop(partitions)
-            state.withLock { state in
-                state.ready.removeAll { partitions.contains($0.partition) }
-                state.byteCount = state.ready.reduce(0) { $0 + $1.byteCount }
-            }
-            fetcher.pump()
-        }
+        try await cluster.onLoop { [self] in withdraw(partitions, pausing: false) }
     }
+
+    private func withdraw(_ partitions: Set<TopicPartition>, pausing: Bool) {
+        let fetched = fetcher.positions(of: partitions)
+        fetcher.drop(partitions)
+        state.withLock { state in
+            for (partition, offset) in fetched {
+                // What is fetched and not handed out comes again.
+                if pausing { state.paused[partition] = state.ready.first { $0.partition == partition }?.firstOffset ?? offset }
+            }
+            state.ready.removeAll { partitions.contains($0.partition) }
+            state.byteCount = state.ready.reduce(0) { $0 + $1.byteCount }
+        }
+        fetcher.pump()
+    }
+
+    // MARK: Moving and pausing
+
+    /// Goes on reading a partition from somewhere else; what was fetched of it is dropped. One that is paused stays so.
+    /// - Returns: the offset that the place turned out to be.
+    @discardableResult
+    public func seek(_ partition: TopicPartition, to place: PartitionPlace) async throws(ClientError) -> Int64 {
+        let found = try await Admin(cluster).offsets([partition: place], isolation: options.isolation)
+        guard let offset = found[partition] else { throw .invalid("\(partition) has no such place") }
+        let isPaused = state.withLock { state in state.paused.updateIfThere(partition, offset) }
+        if !isPaused {
+            try await remove([partition])
+            try await add([partition: offset])
+        }
+        return offset
+    }
+
+    /// Reads these no more until they are resumed; other partitions go on. When this returns, none of their records is handed out.
+    public func pause(_ partitions: Set<TopicPartition>) async throws(ClientError) {
+        try await cluster.onLoop { [self] in withdraw(partitions, pausing: true) }
+    }
+
+    /// Goes on where `pause` has stopped.
+    public func resume(_ partitions: Set<TopicPartition>) async throws(ClientError) {
+        let offsets = state.withLock { state in
+            let offsets = state.paused.filter { partitions.contains($0.key) }
+            for partition in offsets.keys { state.paused[partition] = nil }
+            return offsets
+        }
+        if !offsets.isEmpty { try await add(offsets) }
+    }
+
+    /// Partitions that are not read for now.
+    public var paused: Set<TopicPartition> { state.withLock { Set($0.paused.keys) } }
+
+    // MARK: Records
 
     /// The next records of some partition, waiting for them; nil when the consumer is closed or the task is cancelled.
     /// One task at a time may wait.
@@ -163,5 +209,14 @@ public final class Consumer: Sendable {
             return state.waiter
         }
         waiter?.resume()
+    }
+}
+
+extension Dictionary {
+    /// Returns whether there was a value to change.
+    fileprivate mutating func updateIfThere(_ key: Key, _ value: Value) -> Bool {
+        guard self[key] != nil else { return false }
+        self[key] = value
+        return true
     }
 }

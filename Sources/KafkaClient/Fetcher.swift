@@ -77,6 +77,11 @@ final class Fetcher: @unchecked Sendable {
         cursors.removeAll(where: \.isDropped)
     }
 
+    /// The offsets to fetch next.
+    func positions(of partitions: Set<TopicPartition>) -> [TopicPartition: Int64] {
+        Dictionary(cursors.lazy.filter { partitions.contains($0.partition) }.map { ($0.partition, $0.offset) }) { $1 }
+    }
+
     func learn(_ metadata: ClusterMetadata) {
         for cursor in cursors {
             cursor.leader = metadata.leader(of: cursor.partition)

@@ -1,0 +1,94 @@
+import KafkaClient
+import KafkaProtocol
+import Testing
+
+/// Moving about in what is read: seeking, pausing, resuming, against a real broker.
+@Suite(.timeLimit(.minutes(2)))
+struct ConsumerFlowTests {
+    private static let count = 200
+
+    /// A topic of three partitions, each with values 0 to 199, read from the beginning; small fetches, so that there are many.
+    private func withConsumer(_ body: (Consumer) async throws -> Void) async throws {
+        let broker = LiveBroker()
+        try await broker.start()
+        let cluster = broker.cluster()
+        try await Admin(cluster).createTopic("t", partitions: 3)
+        var writing = ProducerOptions()
+        writing.batchByteCount = 500
+        let producer = Producer(cluster, options: writing)
+        try await withThrowingTaskGroup { group in
+            for partition in Int32(0)..<3 {
+                for number in 0..<Self.count {
+                    group.addTask { _ = try await producer.send(key: nil, value: Array("\(number)".utf8), to: "t", partition: partition) }
+                }
+            }
+            try await group.waitForAll()
+        }
+        await producer.close()
+        var reading = ConsumerOptions()
+        reading.bufferByteCountMax = 2_000
+        reading.partitionByteCountMax = 600
+        let consumer = Consumer(cluster, options: reading)
+        try await consumer.assign(Dictionary(uniqueKeysWithValues: (Int32(0)..<3).map { (TopicPartition("t", $0), .earliest) }))
+        try await body(consumer)
+        consumer.close()
+        cluster.close()
+        await broker.remove()
+    }
+
+    /// Reads until each of these partitions has come to its end; returns all offsets, by partition, in the order in which they came.
+    private func readToTheEnd(_ consumer: Consumer, _ partitions: Set<Int32>, after first: [Int32: [Int64]] = [:]) async throws -> [Int32: [Int64]] {
+        var offsets = first
+        while !partitions.allSatisfy({ offsets[$0]?.last == Int64(Self.count - 1) }), let fetched = try await consumer.next() {
+            for record in try fetched.records() { offsets[record.partition.partition, default: []].append(record.offset) }
+        }
+        return offsets
+    }
+
+    @Test func aPausedPartitionRestsWhileOthersGoOnAndLosesNothing() async throws {
+        try await withConsumer { consumer in
+            let paused = TopicPartition("t", 0)
+            var offsets: [Int32: [Int64]] = [:]
+            while offsets[0] == nil, let fetched = try await consumer.next() {
+                for record in try fetched.records() { offsets[record.partition.partition, default: []].append(record.offset) }
+            }
+            try await consumer.pause([paused])
+            #expect(consumer.paused == [paused])
+            let before = offsets[0]
+            offsets = try await readToTheEnd(consumer, [1, 2], after: offsets)
+            #expect(offsets[0] == before)
+            try await consumer.resume([paused])
+            #expect(consumer.paused.isEmpty)
+            offsets = try await readToTheEnd(consumer, [0], after: offsets)
+            for partition in Int32(0)..<3 { #expect(offsets[partition] == Array(0..<Int64(Self.count)), "partition \(partition)") }
+        }
+    }
+
+    @Test func aSeekGoesOnElsewhereAndLeavesOthersAlone() async throws {
+        try await withConsumer { consumer in
+            _ = try await readToTheEnd(consumer, [0, 1, 2])
+            #expect(try await consumer.seek(TopicPartition("t", 1), to: .offset(150)) == 150)
+            let again = try await readToTheEnd(consumer, [1])
+            #expect(again == [1: Array(150..<Int64(Self.count))])
+
+            // One that is paused is moved and stays paused.
+            let resting = TopicPartition("t", 2)
+            try await consumer.pause([resting])
+            #expect(try await consumer.seek(resting, to: .earliest) == 0)
+            #expect(consumer.paused == [resting])
+            try await consumer.resume([resting])
+            #expect(try await readToTheEnd(consumer, [2]) == [2: Array(0..<Int64(Self.count))])
+        }
+    }
+
+    @Test func recordsAreASequence() async throws {
+        try await withConsumer { consumer in
+            var values: [Int32: [String]] = [:]
+            for try await record in consumer.records {
+                values[record.partition.partition, default: []].append(String(decoding: record.value ?? [], as: UTF8.self))
+                if values.values.map(\.count).reduce(0, +) == 3 * Self.count { break }
+            }
+            for partition in Int32(0)..<3 { #expect(values[partition] == (0..<Self.count).map(String.init)) }
+        }
+    }
+}
