@@ -41,11 +41,11 @@ class GroupRounds:
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if process.stderr.readline().strip() != "ready":
             raise SystemExit(f"groups commit failed: {process.stderr.read()}\n{broker.log_tail()}")
-        before, cpu = bench.commits(broker), broker.cpu_seconds()
+        before, cpu = broker.commits(), broker.cpu_seconds()
         out, said = process.communicate("go\n")
         if process.returncode:
             raise SystemExit(f"groups commit failed: {said}\n{broker.log_tail()}")
-        done, cpu, commits = json.loads(out), broker.cpu_seconds() - cpu, bench.commits(broker) - before
+        done, cpu, commits = json.loads(out), broker.cpu_seconds() - cpu, broker.commits() - before
         used = client_cpu() - used
         self.end(broker)
         directory = bench.fresh()

@@ -8,13 +8,10 @@
  * idempotent transaction (records in each; needs transactional.id=…). Anything with a dot goes to librdkafka as it is
  * (batch.size=…). One line of JSON comes out.
  */
-#include <librdkafka/rdkafka.h>
+#include "client.h"
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct settings {
     const char *broker, *topic, *from, *codec;
@@ -24,25 +21,8 @@ struct settings {
 };
 
 static struct settings set = {"127.0.0.1:9092", "bench", "beginning", "none", 1, 5, 0, 1024, 1000000, 0, 0, 0};
-static rd_kafka_conf_t *configuration;
 static long acknowledged, failed;
 static volatile sig_atomic_t interrupted;
-
-static void fail(const char *what, const char *why) {
-    fprintf(stderr, "load: %s: %s\n", what, why);
-    exit(1);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + t.tv_nsec / 1e9;
-}
-
-static void configure(const char *name, const char *value) {
-    char error[512];
-    if (rd_kafka_conf_set(configuration, name, value, error, sizeof error) != RD_KAFKA_CONF_OK) fail(name, error);
-}
 
 static void parse(int count, char **arguments) {
     configuration = rd_kafka_conf_new();

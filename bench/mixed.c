@@ -15,14 +15,11 @@
  * MB/s from the first record to the last answer. A burst is so many bytes, not seconds: what lives in the store is not
  * to depend on how fast it goes.
  */
-#include <librdkafka/rdkafka.h>
+#include "client.h"
 #include <math.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { TOPICS_MAX = 4096, POOL = 1 << 20, BUCKETS = 256, DRAIN_SECONDS = 60, DRAIN_FLEETING_SECONDS = 2 };
@@ -37,7 +34,6 @@ struct topic {
 
 static const char *broker = "127.0.0.1:9092", *plan = "plan", *linger = "50";
 static double seconds = 60, rate_mb_s = 30, interval = 10, burst_every = 60, burst_mb = 600;
-static rd_kafka_conf_t *configuration;
 
 static struct topic topics[TOPICS_MAX];
 static double chances[TOPICS_MAX]; /* cumulative, of a record being for this topic or one before it */
@@ -50,26 +46,10 @@ static long waits[BUCKETS]; /* how many records waited for up to 2^(i/8) microse
 static int is_bursting;
 static volatile sig_atomic_t interrupted;
 
-static void fail(const char *what, const char *why) {
-    fprintf(stderr, "mixed: %s: %s\n", what, why);
-    exit(1);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + t.tv_nsec / 1e9;
-}
-
 static uint64_t chance(void) {
     static uint64_t state = 88172645463325252u;
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
     return state >> 11; /* 53 bits */
-}
-
-static void configure(const char *name, const char *value) {
-    char error[512];
-    if (rd_kafka_conf_set(configuration, name, value, error, sizeof error) != RD_KAFKA_CONF_OK) fail(name, error);
 }
 
 static void parse(int count, char **arguments) {

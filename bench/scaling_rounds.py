@@ -71,11 +71,11 @@ class ScalingRounds:
 
     def round(self, broker, partitions):
         """Throughput, then single synchronous records, then the topic goes and its space is free again."""
-        bench, extents = self.bench, self.bench.extents(broker)
+        bench, extents = self.bench, broker.extents()
         broker.create_topic("bench", partitions)
-        commits, cpu = bench.commits(broker), broker.cpu_seconds()
+        commits, cpu = broker.commits(), broker.cpu_seconds()
         done = bench.load("produce", broker, topic="bench", partitions=partitions, size=SIZE, records=self.records, batch__size=1_000_000)
-        cpu, commits = broker.cpu_seconds() - cpu, bench.commits(broker) - commits
+        cpu, commits = broker.cpu_seconds() - cpu, broker.commits() - commits
         before = broker.cpu_seconds()
         waits = bench.load("latency", broker, topic="bench", size=100, records=LATENCY_RECORDS // bench.scale)
         single = broker.cpu_seconds() - before

@@ -31,11 +31,11 @@ class TransactionRounds:
         count = case.transactions // bench.scale
         command = [str(bench.directory / "transactions"), f"broker={broker.bootstrap}", f"producers={case.producers}",
                    f"partitions={case.partitions}", f"offsets={int(case.offsets)}", f"transactions={count}"]
-        before, cpu = bench.commits(broker), broker.cpu_seconds()
+        before, cpu = broker.commits(), broker.cpu_seconds()
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed: {done.stderr}\n{broker.log_tail()}")
-        done, cpu, commits = json.loads(done.stdout), broker.cpu_seconds() - cpu, bench.commits(broker) - before
+        done, cpu, commits = json.loads(done.stdout), broker.cpu_seconds() - cpu, broker.commits() - before
         broker.stop(30)
         total = count * (STATE_BYTES + case.partitions * (done["batch_bytes"] + MARKER_BYTES + OFFSET_BYTES * case.offsets))
         directory = bench.fresh()

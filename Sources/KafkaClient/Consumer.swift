@@ -90,7 +90,11 @@ public final class Consumer: Sendable {
     public func seek(_ partition: TopicPartition, to place: PartitionPlace) async throws(ClientError) -> Int64 {
         let found = try await Admin(cluster).offsets([partition: place], isolation: options.isolation)
         guard let offset = found[partition] else { throw .invalid("\(partition) has no such place") }
-        let isPaused = state.withLock { state in state.paused.updateIfThere(partition, offset) }
+        let isPaused = state.withLock { state in
+            guard state.paused[partition] != nil else { return false }
+            state.paused[partition] = offset
+            return true
+        }
         if !isPaused {
             try await remove([partition])
             try await add([partition: offset])
@@ -209,14 +213,5 @@ public final class Consumer: Sendable {
             return state.waiter
         }
         waiter?.resume()
-    }
-}
-
-extension Dictionary {
-    /// Returns whether there was a value to change.
-    fileprivate mutating func updateIfThere(_ key: Key, _ value: Value) -> Bool {
-        guard self[key] != nil else { return false }
-        self[key] = value
-        return true
     }
 }

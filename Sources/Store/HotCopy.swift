@@ -26,8 +26,9 @@ struct HotCopy {
             unlink(path)
             throw error
         }
-        try sync(path)
-        try sync(target)
+        // LMDB's copy writes with O_DIRECT or through the cache, and never syncs.
+        try syncPath(path)
+        try syncPath(target)
         let done = FileGrowth.length(of: path)
         progress(done, done)
     }
@@ -45,13 +46,5 @@ struct HotCopy {
         guard FileGrowth.length(of: target + "/data.mdb") < 0 else {
             throw .system("\(target) holds a data.mdb already; name an empty or new directory")
         }
-    }
-
-    /// LMDB's copy writes with O_DIRECT or through the cache, and never syncs.
-    private func sync(_ path: String) throws(StoreError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .system("\(path) cannot be opened: \(String(cString: strerror(errno)))") }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw .system("syncing \(path): \(String(cString: strerror(errno)))") }
     }
 }

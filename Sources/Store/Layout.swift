@@ -19,10 +19,16 @@ struct Databases: Sendable {
     /// with the topics. Format 3 has transactions. Format 4 has logs with gaps, over which an older broker would not read.
     static let format: Int32 = 4
 
-    /// All that a store of this format has.
-    static let names = [
-        "meta", "journal", "log", "times", "partitions", "topics", "producers", "groups", "offsets", "transactions", "aborted",
-    ]
+    /// Each by its name; a store of an older format has fewer.
+    var named: [(name: String, database: Database)] {
+        var all = [
+            ("meta", meta), ("journal", journal), ("log", log), ("times", times), ("partitions", partitions), ("topics", topics),
+            ("producers", producers),
+        ]
+        if let groups { all += [("groups", groups.records), ("offsets", groups.offsets)] }
+        if let transactions { all += [("transactions", transactions.states), ("aborted", transactions.aborted)] }
+        return all
+    }
 
     init(creatingIn transaction: inout Transaction) throws(LMDBError) {
         meta = try transaction.database("meta")

@@ -24,9 +24,7 @@ struct OfflineCompaction {
         defer { lock.release() }
         let others = try OtherProcesses(excludedFrom: directory)
         defer { others.release() }
-        let environment = try StoreOpening.openEnvironment(
-            directory, Environment.Options(mapByteCount: StoreOptions().mapByteCount, readOnly: true, unlocked: true))
-        try StoreOpening.check(environment, directory)
+        let (environment, _) = try StoreOpening.openToRead(directory, unlocked: true)
         let liveByteCount = try Self.liveByteCount(environment)
         try checkRoom(for: liveByteCount)
         let outcome = CompactionOutcome(
@@ -58,9 +56,9 @@ struct OfflineCompaction {
         _ environment: Environment, _ total: Int, _ progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void
     ) throws(StoreError) -> Int {
         var old = stat()
-        guard stat(path, &old) == 0 else { throw failure("looking at \(path)") }
+        guard stat(path, &old) == 0 else { throw .lastCall("looking at \(path)") }
         let descriptor = open(newPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, old.st_mode & 0o777)
-        guard descriptor >= 0 else { throw failure("making \(newPath)") }
+        guard descriptor >= 0 else { throw .lastCall("making \(newPath)") }
         defer { close(descriptor) }
         var isWritten = false
         defer { if !isWritten { unlink(newPath) } }
@@ -70,7 +68,7 @@ struct OfflineCompaction {
         do { try withExtendedLifetime(growth) { () throws(LMDBError) in try environment.copy(to: descriptor, compacting: true) } } catch {
             throw .system("writing \(newPath): \(error)")
         }
-        guard fsync(descriptor) == 0 else { throw failure("syncing \(newPath)") }
+        guard fsync(descriptor) == 0 else { throw .lastCall("syncing \(newPath)") }
         isWritten = true
         let byteCount = FileGrowth.length(of: newPath)
         progress(byteCount, byteCount)
@@ -80,14 +78,9 @@ struct OfflineCompaction {
     /// The lock file goes first: it counts transactions of the old file, which begin anew in the new one, and the next process makes its own.
     private func swap() throws(StoreError) {
         unlink(directory + "/lock.mdb")
-        guard rename(newPath, path) == 0 else { throw failure("putting \(newPath) in place") }
-        let descriptor = open(directory, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failure("opening \(directory)") }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw failure("syncing \(directory)") }
+        guard rename(newPath, path) == 0 else { throw .lastCall("putting \(newPath) in place") }
+        try syncPath(directory)
     }
-
-    private func failure(_ doing: String) -> StoreError { .system("\(doing): \(String(cString: strerror(errno)))") }
 }
 
 /// Keeps other processes from opening the environment, whatever tool they are: each holds a shared lock of LMDB's on the first byte

@@ -28,7 +28,7 @@ struct PacedFile {
         let file = try create()
         defer { close(file) }
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw failure("making a pipe") }
+        guard pipe(&ends) == 0 else { throw .lastCall("making a pipe") }
         let (source, sink) = (ends[0], ends[1])
         defer { close(source) }
         let outcome = Outcome()
@@ -52,7 +52,7 @@ struct PacedFile {
             guard errno == EINVAL else { break }
             unlink(path)
         }
-        throw failure("making \(path)")
+        throw .lastCall("making \(path)")
     }
 
     /// Takes everything out of the pipe, also after a failure: LMDB knows no other end.
@@ -93,11 +93,9 @@ struct PacedFile {
             let more = Glibc.write(file, piece.baseAddress?.advanced(by: done), piece.count - done)
             if more < 0 {
                 if errno == EINTR { continue }
-                throw failure("writing \(path)")
+                throw .lastCall("writing \(path)")
             }
             done += more
         }
     }
-
-    private func failure(_ doing: String) -> StoreError { .system("\(doing): \(String(cString: strerror(errno)))") }
 }

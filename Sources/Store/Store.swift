@@ -137,10 +137,7 @@ public final class Store: Sendable {
         of directory: String, to target: String, compacting: Bool = false, bytesPerSecond: Int? = nil,
         progress: @Sendable @escaping (_ doneBytes: Int, _ totalBytes: Int) -> Void = { _, _ in }
     ) throws(StoreError) {
-        let options = Environment.Options(
-            mapByteCount: StoreOptions().mapByteCount, readersMax: StoreOptions().readersMax, readOnly: true)
-        let environment = try StoreOpening.openEnvironment(directory, options)
-        try StoreOpening.check(environment, directory)
+        let (environment, _) = try StoreOpening.openToRead(directory)
         try HotCopy(environment, to: target, compacting: compacting, bytesPerSecond: bytesPerSecond).run(progress)
     }
 

@@ -31,16 +31,13 @@ public struct StoreInspection: Sendable {
 
     /// Looks at the store in `directory`, and changes nothing.
     public init(of directory: String) throws(StoreError) {
-        let options = Environment.Options(
-            mapByteCount: StoreOptions().mapByteCount, readersMax: StoreOptions().readersMax, readOnly: true)
-        let environment = try StoreOpening.openEnvironment(directory, options)
-        try StoreOpening.check(environment, directory)
+        let (environment, identity) = try StoreOpening.openToRead(directory)
         // Before there is a snapshot of its own among them.
         let all = environment.readers()
-        let (pages, found, identity) = try lmdb("looking at the store in \(directory)") { () throws(LMDBError) in
-            (try environment.freePages(), try Self.tables(environment), try Self.identity(environment))
+        let (pages, found) = try lmdb("looking at the store in \(directory)") { () throws(LMDBError) in
+            (try environment.freePages(), try Self.tables(environment))
         }
-        if let identity { (clusterID, format) = try Self.read(identity) }
+        if let identity { (clusterID, format) = (identity.clusterID, identity.storeFormat) }
         let information = environment.information()
         commitCount = information.lastTransactionID
         fileByteCount = information.fileByteCount
@@ -54,24 +51,9 @@ public struct StoreInspection: Sendable {
 
     private static func tables(_ environment: Environment) throws(LMDBError) -> [(name: String, statistics: DatabaseStatistics)] {
         let snapshot = try environment.snapshot()
+        if snapshot.transactionID == 0 { return [] }
         var found: [(name: String, statistics: DatabaseStatistics)] = []
-        for name in Databases.names {
-            let order: KeyOrder = name == "journal" ? .integers : .bytes
-            do { found.append((name, try snapshot.statistics(of: try snapshot.database(name, order)))) } catch {
-                // A store of an older format has fewer.
-                guard error == .notFound else { throw error }
-            }
-        }
+        for (name, database) in try Databases(existingIn: snapshot).named { found.append((name, try snapshot.statistics(of: database))) }
         return found
-    }
-
-    private static func identity(_ environment: Environment) throws(LMDBError) -> [UInt8]? {
-        let snapshot = try environment.snapshot()
-        return try snapshot.value("identity", in: snapshot.database("meta"))?.withUnsafeBytes { Array($0) }
-    }
-
-    private static func read(_ identity: [UInt8]) throws(StoreError) -> (String, Int32) {
-        let row = try IdentityRow(identity.span.bytes, "the store's identity")
-        return (row.clusterID, row.storeFormat)
     }
 }

@@ -88,11 +88,23 @@ struct StoreOpening {
         }
     }
 
+    /// Opens a store to look at it, also one that is being served, or `unlocked` where the caller keeps everyone else out.
+    static func openToRead(
+        _ directory: String, mapByteCount: Int = StoreOptions().mapByteCount, unlocked: Bool = false
+    ) throws(StoreError) -> (environment: Environment, identity: IdentityRow?) {
+        let environment = try openEnvironment(
+            directory,
+            Environment.Options(mapByteCount: mapByteCount, readersMax: StoreOptions().readersMax, readOnly: true, unlocked: unlocked))
+        return (environment, try check(environment, directory))
+    }
+
     /// Refuses what is no store, or one of a newer format, before anything is written to it.
-    static func check(_ environment: Environment, _ directory: String) throws(StoreError) {
+    /// - Returns: what the store says it is; nil in a fresh environment.
+    @discardableResult
+    static func check(_ environment: Environment, _ directory: String) throws(StoreError) -> IdentityRow? {
         let snapshot = try lmdb("opening the store in \(directory)") { () throws(LMDBError) in try environment.snapshot() }
         // A fresh environment has written nothing yet.
-        if snapshot.transactionID == 0 { return }
+        if snapshot.transactionID == 0 { return nil }
         guard let meta = try? snapshot.database("meta") else {
             throw .cannotOpen("\(directory)/data.mdb is an LMDB environment but not a store of lmbroker")
         }
@@ -109,6 +121,7 @@ struct StoreOpening {
                 "the store in \(directory) has format \(identity.storeFormat); this lmbroker reads up to \(Databases.format). Use the version that wrote it, or a later one"
             )
         }
+        return identity
     }
 }
 

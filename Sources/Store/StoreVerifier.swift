@@ -46,9 +46,7 @@ public struct StoreVerifier: ~Copyable {
     public static func verify(
         directory: String, mapByteCount: Int = StoreOptions().mapByteCount, progress: @escaping (VerifyProgress) -> Void = { _ in }
     ) throws(StoreError) -> VerifyReport {
-        let environment = try StoreOpening.openEnvironment(
-            directory, Environment.Options(mapByteCount: mapByteCount, readersMax: StoreOptions().readersMax, readOnly: true))
-        try StoreOpening.check(environment, directory)
+        let (environment, _) = try StoreOpening.openToRead(directory, mapByteCount: mapByteCount)
         var verifier = try StoreVerifier(environment, progress)
         try verifier.run()
         return verifier.report

@@ -146,6 +146,14 @@ class Broker:
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def commits(self):
+        """How many commits the file has seen: LMDB's own count."""
+        return int(re.search(r"Last transaction ID: (\d+)", run_tool("mdb_stat", "-e", self.directory).stdout)[1])
+
+    def extents(self):
+        """Entries of the keyspace `log`, those of deleted topics included until the sweep has been there."""
+        return int(re.search(r"Entries: (\d+)", run_tool("mdb_stat", "-s", "log", self.directory).stdout)[1])
+
     def create_topic(self, name, partitions=1, **configs):
         """Creates a topic over the raw wire and returns its id."""
         with self.connect() as connection:

@@ -135,11 +135,12 @@ final class GroupService: Sendable {
     ) {
         let refusal = state.withLock { state -> ErrorCode in
             guard !state.isStopped else { return .notCoordinator }
+            let now = Moment.now
             let code = state.coordinator.admitCommit(
                 groupID: committer.groupID, memberID: committer.memberID, groupInstanceID: committer.groupInstanceID,
-                generationIDOrMemberEpoch: committer.generationIDOrMemberEpoch, version: committer.version, isTransactional: false, at: .now)
+                generationIDOrMemberEpoch: committer.generationIDOrMemberEpoch, version: committer.version, isTransactional: false, at: now)
             if code == .none {
-                state.coordinator.holdCommits(of: committer.groupID, at: .now)
+                state.coordinator.holdCommits(of: committer.groupID, at: now)
                 let change = GroupChange(groupID: committer.groupID, offsets: offsets.map { ($0.key, $0.value) })
                 write(change, lane, &state) { error in
                     finish(error == nil ? .none : .coordinatorNotAvailable)

@@ -47,7 +47,7 @@ struct BenchMixed: AsyncParsableCommand {
         let interruption = Interruption { writer.stop() }
         let ticker = BenchTicker(reader.meter, isWanted: !output.json)
         async let read: Void = reader.run(timingFrom: run.begin)
-        async let written: Void = write(writer, name)
+        async let written: Void = writer.run(to: name, rate: rate)
         let marks = await run.measure([writer.meter, reader.meter]) { interruption.wasInterrupted || writer.failure != nil }
         writer.stop()
         await writer.close()
@@ -57,15 +57,11 @@ struct BenchMixed: AsyncParsableCommand {
         await ticker.stop()
         try output.write(reader.latencies)
         let report = BenchReport(
-            workload: "mixed", settings: (rate.map { [("rate", "\($0)")] } ?? []) + load.settings,
+            workload: "mixed", settings: load.settings(rate: rate),
             seconds: (marks[0].end.time - marks[0].begin.time) / .seconds(1),
             flows: [.init("produced", from: marks[0].begin, to: marks[0].end), .init("consumed", from: marks[1].begin, to: marks[1].end)],
             latencies: [("acknowledged", writer.latencies.summary), ("end to end", reader.latencies.summary)], failed: writer.failedCount)
         try concludeBench(report, writer.failure, interruption, json: output.json)
-    }
-
-    private func write(_ writer: BenchWriter, _ name: String) async throws {
-        if let rate { try await writer.run(to: name, rate: rate) } else { try await writer.run(to: name) }
     }
 }
 

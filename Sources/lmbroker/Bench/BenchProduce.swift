@@ -1,5 +1,4 @@
 import ArgumentParser
-import KafkaClient
 
 /// `lmbroker bench produce`: as many records a second as the broker takes.
 struct BenchProduce: AsyncParsableCommand {
@@ -12,34 +11,7 @@ struct BenchProduce: AsyncParsableCommand {
             `bench latency` is the measure of latency.
             """)
 
-    @OptionGroup var client: ClientOptions
-    @OptionGroup(title: "The topic") var topic: BenchTopicOptions
-    @OptionGroup(title: "The load") var load: BenchLoadOptions
-    @OptionGroup(title: "The run") var time: BenchTimeOptions
-    @OptionGroup(title: "Output") var output: BenchOutputOptions
+    @OptionGroup var writing: BenchWriting
 
-    func run() async throws {
-        try await Outcome.of {
-            let cluster = client.cluster()
-            defer { cluster.close() }
-            try await topic.run(on: cluster) { name in
-                let run = BenchRun(time)
-                let writer = BenchWriter(cluster, load, timingFrom: run.begin)
-                let interruption = Interruption { writer.stop() }
-                let ticker = BenchTicker(writer.meter, isWanted: !output.json)
-                async let writing: Void = writer.run(to: name)
-                let marks = await run.measure([writer.meter]) { interruption.wasInterrupted || writer.failure != nil }[0]
-                writer.stop()
-                await writer.close()
-                await ticker.stop()
-                try await writing
-                try output.write(writer.latencies)
-                let report = BenchReport(
-                    workload: "produce", settings: load.settings, seconds: (marks.end.time - marks.begin.time) / .seconds(1),
-                    flows: [.init("produced", from: marks.begin, to: marks.end)], latencies: [("acknowledged", writer.latencies.summary)],
-                    failed: writer.failedCount)
-                try concludeBench(report, writer.failure, interruption, json: output.json)
-            }
-        }
-    }
+    func run() async throws { try await writing.measure("produce", rate: nil, lingerMsByDefault: 5) }
 }

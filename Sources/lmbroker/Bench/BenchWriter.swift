@@ -35,8 +35,10 @@ struct BenchLoadOptions: ParsableArguments {
     }
 
     /// In the order in which a report tells them.
-    var settings: [(name: String, value: String)] {
-        [("size", "\(size)"), ("keys", "\(keys)"), ("codec", "\(codec)"), ("acks", acks.defaultValueDescription), ("batch_size", "\(batchSize)")]
+    func settings(rate: Double?) -> [(name: String, value: String)] {
+        (rate.map { [("rate", "\($0)")] } ?? []) + [
+            ("size", "\(size)"), ("keys", "\(keys)"), ("codec", "\(codec)"), ("acks", acks.defaultValueDescription), ("batch_size", "\(batchSize)"),
+        ]
     }
 
     func producerOptions(lingerMsByDefault: Int) -> ProducerOptions {
@@ -100,12 +102,17 @@ final class BenchWriter: Sendable {
     /// What was taken is delivered, or given up, and the connections are closed.
     func close() async { await producer.close() }
 
+    /// Writes until it is stopped, or something fails: by the clock where there is a rate.
+    func run(to name: String, rate: Double?) async throws(ClientError) {
+        if let rate { try await pace(to: name, rate: rate) } else { try await fill(name) }
+    }
+
     // MARK: - As fast as they are taken
 
     /// One record of so many is timed: the clock and the callback are not to be what is measured.
     private static let recordsPerTiming = 64
 
-    func run(to name: String) async throws(ClientError) {
+    private func fill(_ name: String) async throws(ClientError) {
         let topic = try await topic(name)
         var record = BenchRecord(letters, options)
         while !isStopping.load(ordering: .relaxed), failure == nil {
@@ -123,7 +130,7 @@ final class BenchWriter: Sendable {
 
     /// Offers `rate` records a second on a thread of its own, each when it is due, whatever became of those before. A record's
     /// time counts from when it was due, so that a broker that stands still is charged for all who had to wait.
-    func run(to name: String, rate: Double) async throws(ClientError) {
+    private func pace(to name: String, rate: Double) async throws(ClientError) {
         let topic = try await topic(name)
         let queue = DispatchQueue(label: "bench", qos: .userInteractive)
         let result = await withCheckedContinuation { (continuation: CheckedContinuation<Result<Void, ClientError>, Never>) in

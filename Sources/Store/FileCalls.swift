@@ -1,0 +1,14 @@
+internal import Glibc
+
+/// Waits until a file, or the entries of a directory, are on disk.
+func syncPath(_ path: String) throws(StoreError) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .lastCall("opening \(path)") }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw .lastCall("syncing \(path)") }
+}
+
+extension StoreError {
+    /// Why the system call that has just failed did (`errno`).
+    static func lastCall(_ doing: String) -> StoreError { .system("\(doing): \(String(cString: strerror(errno)))") }
+}
