@@ -49,7 +49,10 @@ public final class Store: Sendable {
         clusterID = opening.identity.clusterID
         shared = SharedState()
         let writer = StoreWriter(environment: environment, databases: databases, options: options, shared: shared)
-        do { try writer.load() } catch {
+        do {
+            try writer.load()
+            try Self.expectScatteredReads(environment, databases)
+        } catch {
             lock.release()
             throw error
         }
@@ -64,6 +67,15 @@ public final class Store: Sendable {
         }
         committer = GroupCommitter(writer)
         committer.start()
+    }
+
+    /// Loading goes through whole databases. After it, records are asked for ahead where they are read, and anything more that
+    /// the kernel would read at a page fault is what nobody wants: the neighbours of a page that a deletion looks at.
+    private static func expectScatteredReads(_ environment: Environment, _ databases: Databases) throws(StoreError) {
+        try lmdb("opening the store") { () throws(LMDBError) in
+            let snapshot = try environment.snapshot()
+            if let identity = try snapshot.value("identity", in: databases.meta) { environment.expectScatteredReads(identity) }
+        }
     }
 
     // MARK: - The catalog

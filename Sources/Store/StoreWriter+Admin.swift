@@ -203,12 +203,6 @@ extension StoreWriter {
             queueDeletion(partition)
         }
     }
-
-    func queueDeletion(_ partition: Partition) {
-        guard !partition.state.isQueuedForDeletion else { return }
-        partition.state.isQueuedForDeletion = true
-        deletions.append(partition)
-    }
 }
 
 extension PartitionRun {

@@ -25,9 +25,6 @@ struct SweepBudget {
 /// Bounded background work, done in the same transactions as everything else: batches are sealed out of the journal into
 /// extents of their partition, the journal is trimmed, and what is below a log start offset is deleted.
 extension StoreWriter {
-    /// Extents deleted by one commit. Each frees at most 64 pages, which the free list takes in as one short run.
-    private static let deletionsPerCommit = 64
-
     /// Something a commit without submissions could do. Sealing alone is none of it: it can wait for the next writes.
     var hasSweepsWaiting: Bool {
         if case .stopped = state { return false }
@@ -43,7 +40,7 @@ extension StoreWriter {
         if journal.byteCount > journalBytesMax / 2 || journal.changeCount > options.journalOperationsMax / 2 {
             try trim(entries: max(2 * draft.entryCount, 16), &budget, keepingLast: true, &draft, &transaction)
         }
-        try deleteExtents(Self.deletionsPerCommit, &draft, &transaction)
+        try deleteExtents(&draft, &transaction)
         try sweepOffsets(&draft, &transaction)
     }
 
@@ -281,119 +278,5 @@ extension StoreWriter {
         row.configs = topic.configs.entries
         row.asOf = Int64(draft.lastSequence)
         try transaction.put(topic.name, row.encoded(), in: databases.topics)
-    }
-
-    // MARK: - Deleting
-
-    private func deleteExtents(_ count: Int, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
-        var left = count
-        var visits = 4 * count
-        // Whether the first of the queue has lost extents in this commit: its row must say so, or a copy made now would say
-        // that it holds more than it does.
-        var isRowBehind = false
-        // Their log start moved in this commit: readers do not know it yet, and may still ask what was aborted below it.
-        var postponed: [Partition] = []
-        defer { deletions.append(contentsOf: postponed) }
-        while left > 0, visits > 0, let partition = deletions.first {
-            visits -= 1
-            if let partCount = try deleteFirstExtent(of: partition, &draft, &transaction) {
-                left -= partCount
-                isRowBehind = true
-                continue
-            }
-            if partition.state.isDeleted {
-                guard try deleteProducers(of: partition, &left, &transaction),
-                    try deleteAborted(of: partition, below: .max, &left, &draft, &transaction)
-                else { return }
-                try transaction.delete(PartitionKey(partition: partition.id), in: databases.partitions)
-                catalog.partitions[partition.id] = nil
-                draft.catalogChanges.append(.forget(partition.id))
-                draft.isDirty = true
-            } else if isRowBehind {
-                try writeRow(of: partition, &draft, &transaction)
-            }
-            isRowBehind = false
-            if partition.state.hasAborted, !partition.state.isDeleted {
-                let published = partition.tail.withLock { $0.logStartOffset }
-                guard try deleteAborted(of: partition, below: published, &left, &draft, &transaction) else { return }
-                if published < partition.state.logStartOffset {
-                    postponed.append(deletions.removeFirst())
-                    continue
-                }
-            }
-            partition.state.isQueuedForDeletion = false
-            deletions.removeFirst()
-        }
-        // The rest comes in a later commit.
-        if isRowBehind, let partition = deletions.first { try writeRow(of: partition, &draft, &transaction) }
-    }
-
-    /// Deletes the partition's first extent if all of it is below the log start offset, and returns how many parts it had; nil
-    /// when there is none such.
-    private func deleteFirstExtent(
-        of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction
-    ) throws(LMDBError) -> Int? {
-        guard let extent = try firstExtent(of: partition, &transaction) else { return nil }
-        guard partition.state.isDeleted || isBelowLogStart(extent, of: partition) else { return nil }
-        for part in 0..<extent.partCount {
-            try transaction.delete(LogKey(partition.id, extent.baseOffset, part: UInt32(part)), in: databases.log)
-        }
-        try deleteTime(of: partition, baseOffset: extent.baseOffset, &transaction)
-        partition.state.logByteCount -= Int64(extent.byteCount)
-        touch(partition, &draft)
-        draft.deletedExtentCount += 1
-        draft.isDirty = true
-        return extent.partCount
-    }
-
-    private func isBelowLogStart(_ extent: FirstExtent, of partition: Partition) -> Bool {
-        let unsealed = firstUnsealed(partition).piece?.baseOffset ?? partition.state.nextOffset
-        // Where batches of the journal still come before the extent, so does the log start.
-        guard unsealed > extent.baseOffset else { return false }
-        return min(extent.end ?? .max, unsealed) <= partition.state.logStartOffset
-    }
-
-    private struct FirstExtent {
-        var baseOffset: Int64
-        var byteCount: Int
-        var partCount: Int
-        /// Base offset of the next extent; nil for the last.
-        var end: Int64?
-    }
-
-    private func firstExtent(of partition: Partition, _ transaction: inout Transaction) throws(LMDBError) -> FirstExtent? {
-        var cursor = try transaction.cursor(in: databases.log)
-        guard try cursor.seek(LogKey(partition.id, 0)), let key = LogKey(cursor.key), key.partition == partition.id else { return nil }
-        var extent = FirstExtent(baseOffset: key.baseOffset, byteCount: cursor.value.byteCount, partCount: 1)
-        while try cursor.move(.next), let next = LogKey(cursor.key), next.partition == partition.id {
-            guard next.baseOffset == extent.baseOffset else {
-                extent.end = next.baseOffset
-                break
-            }
-            extent.byteCount += cursor.value.byteCount
-            extent.partCount += 1
-        }
-        return extent
-    }
-
-    private func deleteTime(of partition: Partition, baseOffset: Int64, _ transaction: inout Transaction) throws(LMDBError) {
-        var cursor = try transaction.cursor(in: databases.times)
-        guard try cursor.seek(TimeKey(partition.id, runningMaximum: .min, baseOffset: 0)), let key = TimeKey(cursor.key),
-            key.partition == partition.id, key.baseOffset == baseOffset
-        else { return }
-        try cursor.delete()
-    }
-
-    /// False when there are more than `left` allows.
-    private func deleteProducers(of partition: Partition, _ left: inout Int, _ transaction: inout Transaction) throws(LMDBError) -> Bool {
-        var cursor = try transaction.cursor(in: databases.producers)
-        var more = try cursor.seek(ProducerKey(partition.id, 0))
-        while more, let key = ProducerKey(cursor.key), key.partition == partition.id {
-            guard left > 0 else { return false }
-            try cursor.delete()
-            left -= 1
-            more = try cursor.seek(ProducerKey(partition.id, 0))
-        }
-        return true
     }
 }

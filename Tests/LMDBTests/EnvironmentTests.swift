@@ -158,6 +158,19 @@ extension RawSpan {
         #expect(try environment.clearStaleReaders() == 0)
     }
 
+    @Test func theWholeMapIsReadWithoutReadAheadOnceThatIsAskedFor() throws {
+        try put("key", [1])
+        let snapshot = try environment.snapshot()
+        if let value = try snapshot.value("key", in: bytes) { environment.expectScatteredReads(value) }
+        // "rr": random read advice, proc(5).
+        let table = try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/self/smaps")).readToEnd() ?? Data()
+        let mappings = String(decoding: table, as: UTF8.self).split(separator: "VmFlags:")
+        let file = (directory.path as NSString).lastPathComponent + "/data.mdb"
+        let place = try #require(mappings.firstIndex { $0.contains(file) })
+        #expect(mappings[place + 1].prefix { $0 != "\n" }.split(separator: " ").contains("rr"))
+        #expect(mappings[place].contains("Size:              65536 kB"), "one mapping as before, none split off")
+    }
+
     @Test func deletedPagesAreCountedAsFree() throws {
         try put("a", [UInt8](repeating: 1, count: 64 * 4096 - 16))
         let before = try environment.freePages().count

@@ -1,5 +1,6 @@
 import Foundation
 import KafkaProtocol
+import LMDB
 import Testing
 
 @testable import Store
@@ -190,8 +191,15 @@ import Testing
         guard let partition = place(run), case .done = try run.store.administer(.seal(partition: partition.id)) else { return }
     }
 
+    /// Extents below the log start are deleted by the commits that come after it moved. A pass that meets them half way is refused, and
+    /// the model knows only of whole ones.
+    private func letDeletionsHappen(_ partition: Partition, _ run: Run) throws {
+        while try run.store.hasExtentBelowLogStart(partition) { _ = try run.store.administer(.seal(partition: partition.id)) }
+    }
+
     private func clean(_ run: Run) throws {
         guard let partition = place(run) else { return }
+        try letDeletionsHappen(partition, run)
         let before = run.models[partition.id]?.stable ?? 0
         let report = try run.store.clean(partition, run.settings, keyMapByteCountMax: run.keyMapByteCountMax, nowMs: run.nowMs)
         guard let report else { return }
@@ -204,7 +212,9 @@ import Testing
     /// found before and what a whole pass leaves, and the second pass leaves that.
     private func cleanWithAnEnd(_ run: Run, _ replay: Comment) throws {
         // Without any time for tombstones the second pass takes out those that the first has left.
-        guard let id = place(run)?.id, run.settings.deleteRetentionMs > 0 else { return }
+        guard let partition = place(run), run.settings.deleteRetentionMs > 0 else { return }
+        let id = partition.id
+        try letDeletionsHappen(partition, run)
         var looksLeft = Int.random(in: 0...5, using: &run.random)
         let before = run.models[id]?.committed ?? []
         do {
@@ -263,5 +273,31 @@ import Testing
         let greatest = found.map(\.timestamp).max()
         let result = try run.store.withReader { reader throws(StoreError) in try reader.maxTimestamp(in: partition) }
         #expect(result?.timestamp == greatest && result?.offset == found.first { $0.timestamp == greatest }?.offset, replay)
+    }
+}
+
+extension Store {
+    /// Whether the partition's first extent is still there though nothing of it is readable.
+    fileprivate func hasExtentBelowLogStart(_ partition: Partition) throws -> Bool {
+        let bounds = (start: partition.logStartOffset, end: partition.highWatermark)
+        return try withReader { (reader) throws(StoreError) in
+            try lmdb("looking at extents") { () throws(LMDBError) in
+                let offsets = try reader.snapshot.firstTwoExtents(of: partition.id, reader.databases)
+                return !offsets.isEmpty && (offsets.count > 1 ? offsets[1] : bounds.end) <= bounds.start
+            }
+        }
+    }
+}
+
+extension Snapshot {
+    fileprivate borrowing func firstTwoExtents(of partition: PartitionID, _ databases: Databases) throws(LMDBError) -> [Int64] {
+        var offsets: [Int64] = []
+        var cursor = try cursor(in: databases.log)
+        var more = try cursor.seek(LogKey(partition, 0))
+        while more, offsets.count < 2, let key = LogKey(cursor.key), key.partition == partition {
+            if key.part == 0 { offsets.append(key.baseOffset) }
+            more = try cursor.move(.next)
+        }
+        return offsets
     }
 }

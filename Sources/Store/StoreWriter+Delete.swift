@@ -1,0 +1,171 @@
+internal import DequeModule
+internal import KafkaProtocol
+internal import LMDB
+internal import Synchronization
+
+/// Deletes what is below log start offsets, and what deleted topics leave, a bounded piece with each commit.
+///
+/// LMDB looks at the first page of each value that it lets go of, to learn how long it is. Where nobody has read the value
+/// for long, that page comes from the disk, and every producer would wait for it with the committer. So a commit asks the
+/// kernel for the pages that the next one will look at, and deletes only what the one before has asked for.
+extension StoreWriter {
+    /// Values of the log deleted by one commit. Each frees at most 64 pages, which the free list takes in as one short run.
+    private static let deletionsPerCommit = 64
+
+    /// Queues the partition for the deletion of what is below its log start offset, or of everything.
+    func queueDeletion(_ partition: Partition) {
+        guard !partition.state.isQueuedForDeletion else { return }
+        partition.state.isQueuedForDeletion = true
+        deletions.append(partition)
+    }
+
+    func deleteExtents(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        guard !deletions.isEmpty else { return }
+        try deleteExtents(Self.deletionsPerCommit, &draft, &transaction)
+        prefetchedPartCount = try prefetch(Self.deletionsPerCommit, &transaction)
+    }
+
+    private func deleteExtents(_ count: Int, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        var left = count
+        var visits = 4 * count
+        // Whether the first of the queue has lost extents in this commit: its row must say so, or a copy made now would say
+        // that it holds more than it does.
+        var isRowBehind = false
+        // Their log start moved in this commit: readers do not know it yet, and may still ask what was aborted below it.
+        var postponed: [Partition] = []
+        defer { deletions.append(contentsOf: postponed) }
+        while left > 0, visits > 0, let partition = deletions.first {
+            visits -= 1
+            if let extent = try firstDeletableExtent(of: partition, &transaction) {
+                guard prefetchedPartCount > 0 else { break }
+                try delete(extent, of: partition, &draft, &transaction)
+                prefetchedPartCount -= extent.partCount
+                left -= extent.partCount
+                isRowBehind = true
+                continue
+            }
+            if partition.state.isDeleted {
+                guard try deleteProducers(of: partition, &left, &transaction),
+                    try deleteAborted(of: partition, below: .max, &left, &draft, &transaction)
+                else { return }
+                try transaction.delete(PartitionKey(partition: partition.id), in: databases.partitions)
+                catalog.partitions[partition.id] = nil
+                draft.catalogChanges.append(.forget(partition.id))
+                draft.isDirty = true
+            } else if isRowBehind {
+                try writeRow(of: partition, &draft, &transaction)
+            }
+            isRowBehind = false
+            if partition.state.hasAborted, !partition.state.isDeleted {
+                let published = partition.tail.withLock { $0.logStartOffset }
+                guard try deleteAborted(of: partition, below: published, &left, &draft, &transaction) else { return }
+                if published < partition.state.logStartOffset {
+                    postponed.append(deletions.removeFirst())
+                    continue
+                }
+            }
+            partition.state.isQueuedForDeletion = false
+            deletions.removeFirst()
+        }
+        // The rest comes in a later commit.
+        if isRowBehind, let partition = deletions.first { try writeRow(of: partition, &draft, &transaction) }
+    }
+
+    private func delete(
+        _ extent: FoundExtent, of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction
+    ) throws(LMDBError) {
+        for part in 0..<extent.partCount {
+            try transaction.delete(LogKey(partition.id, extent.baseOffset, part: UInt32(part)), in: databases.log)
+        }
+        try deleteTime(of: partition, baseOffset: extent.baseOffset, &transaction)
+        partition.state.logByteCount -= Int64(extent.byteCount)
+        touch(partition, &draft)
+        draft.deletedExtentCount += 1
+        draft.isDirty = true
+    }
+
+    /// Asks for the first pages of what is to be deleted next, up to `count` values. Returns how many they are.
+    private func prefetch(_ count: Int, _ transaction: inout Transaction) throws(LMDBError) -> Int {
+        var asked = 0
+        var visits = count
+        for partition in deletions {
+            guard asked < count, visits > 0 else { break }
+            visits -= 1
+            var cursor = try transaction.cursor(in: databases.log)
+            var more = try cursor.seek(LogKey(partition.id, 0))
+            while more, asked < count, let extent = try cursor.extent(of: partition.id, prefetching: true), isDeletable(extent, of: partition) {
+                asked += extent.partCount
+                more = extent.end != nil
+            }
+        }
+        return asked
+    }
+
+    /// The partition's first extent if all of it is below the log start offset; nil when there is none such.
+    private func firstDeletableExtent(of partition: Partition, _ transaction: inout Transaction) throws(LMDBError) -> FoundExtent? {
+        var cursor = try transaction.cursor(in: databases.log)
+        guard try cursor.seek(LogKey(partition.id, 0)), let extent = try cursor.extent(of: partition.id),
+            isDeletable(extent, of: partition)
+        else { return nil }
+        return extent
+    }
+
+    private func isDeletable(_ extent: FoundExtent, of partition: Partition) -> Bool {
+        if partition.state.isDeleted { return true }
+        let unsealed = firstUnsealed(partition).piece?.baseOffset ?? partition.state.nextOffset
+        // Where batches of the journal still come before the extent, so does the log start.
+        guard unsealed > extent.baseOffset else { return false }
+        return min(extent.end ?? .max, unsealed) <= partition.state.logStartOffset
+    }
+
+    private func deleteTime(of partition: Partition, baseOffset: Int64, _ transaction: inout Transaction) throws(LMDBError) {
+        var cursor = try transaction.cursor(in: databases.times)
+        guard try cursor.seek(TimeKey(partition.id, runningMaximum: .min, baseOffset: 0)), let key = TimeKey(cursor.key),
+            key.partition == partition.id, key.baseOffset == baseOffset
+        else { return }
+        try cursor.delete()
+    }
+
+    /// False when there are more than `left` allows.
+    private func deleteProducers(of partition: Partition, _ left: inout Int, _ transaction: inout Transaction) throws(LMDBError) -> Bool {
+        var cursor = try transaction.cursor(in: databases.producers)
+        var more = try cursor.seek(ProducerKey(partition.id, 0))
+        while more, let key = ProducerKey(cursor.key), key.partition == partition.id {
+            guard left > 0 else { return false }
+            try cursor.delete()
+            left -= 1
+            more = try cursor.seek(ProducerKey(partition.id, 0))
+        }
+        return true
+    }
+}
+
+/// An extent as a cursor has found it.
+private struct FoundExtent {
+    var baseOffset: Int64
+    var byteCount = 0
+    var partCount = 0
+    /// Base offset of the partition's next extent; nil for the last.
+    var end: Int64?
+}
+
+extension Cursor {
+    /// The extent whose first part the cursor stands on, and moves it to what comes after it; nil where the partition has none
+    /// there.
+    @_lifetime(self: copy self)
+    fileprivate mutating func extent(of partition: PartitionID, prefetching: Bool = false) throws(LMDBError) -> FoundExtent? {
+        guard let first = LogKey(key), first.partition == partition else { return nil }
+        var extent = FoundExtent(baseOffset: first.baseOffset)
+        while let part = LogKey(key), part.partition == partition {
+            guard part.baseOffset == extent.baseOffset else {
+                extent.end = part.baseOffset
+                break
+            }
+            if prefetching { willNeedValue(byteCount: 1) }
+            extent.byteCount += value.byteCount
+            extent.partCount += 1
+            guard try move(.next) else { break }
+        }
+        return extent
+    }
+}
