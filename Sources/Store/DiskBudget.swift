@@ -6,7 +6,8 @@ internal import LMDB
 /// Records are refused before the disk is really full, so that deleting, retention and offset commits still find the
 /// pages that a copy-on-write tree needs for them.
 struct DiskBudget {
-    private let directory: String
+    /// As the system wants it: it is asked once for each commit.
+    private let directory: [CChar]
     private let maxBytes: Int?
     /// How large the file may grow, in bytes, as last seen.
     private(set) var limit: Int
@@ -15,6 +16,8 @@ struct DiskBudget {
     private var admittedSinceCount = 0
     /// Bytes admitted for the commit being made, which no count of free pages knows of.
     private var admittedInCommit = 0
+    /// The limit and the file's size are looked up once for each commit: nothing of it is in the file before its end.
+    private var isCurrent = false
     private var available = 0
     private var isRefusing = false
     private var fileByteCount = 0
@@ -23,19 +26,25 @@ struct DiskBudget {
     private static let ampleByteCount = 64 << 20
 
     init(directory: String, maxBytes: Int?, fileByteCount: Int) {
-        self.directory = directory
+        self.directory = Array(directory.utf8CString)
         self.maxBytes = maxBytes
         limit = maxBytes ?? .max
         self.fileByteCount = fileByteCount
         _ = refreshLimit(fileByteCount: fileByteCount)
     }
 
-    mutating func beginCommit() { admittedInCommit = 0 }
+    mutating func beginCommit() {
+        admittedInCommit = 0
+        isCurrent = false
+    }
 
     /// Whether `byteCount` more bytes of records may be written now.
     mutating func admits(_ byteCount: Int, _ environment: Environment) -> Bool {
-        fileByteCount = environment.information().fileByteCount
-        guard refreshLimit(fileByteCount: fileByteCount) else { return true }
+        if !isCurrent {
+            fileByteCount = environment.information().fileByteCount
+            guard refreshLimit(fileByteCount: fileByteCount) else { return true }
+            isCurrent = true
+        }
         let growth = limit - fileByteCount
         // Twice the bytes: once for the journal, once for the extent; and a margin for the tree's own pages.
         let needed = 2 * byteCount

@@ -111,6 +111,7 @@ struct JournalEntryDraft {
         let leaderEpoch: Int32
     }
 
+    private let byteCountMax: Int
     private var operations: [UInt8] = []
     private(set) var operationCount = 0
     private var payloads: [Payload] = []
@@ -118,12 +119,18 @@ struct JournalEntryDraft {
     /// Whose state the operations change: the entry may be trimmed when all of it has reached the databases.
     private(set) var touched: [StateKey] = []
 
+    /// - Parameter byteCountMax: At most what an extent holds.
+    init(byteCountMax: Int) { self.byteCountMax = byteCountMax }
+
     var isEmpty: Bool { operationCount == 0 }
     var byteCount: Int { JournalEntryHead.fixedByteCount + operations.count + payloadByteCount }
 
+    /// What is too long for any entry but fits one of its own goes there.
+    private var limit: Int { isEmpty ? extentByteCountMax : byteCountMax }
+
     /// Whether an append with `payload` bytes in the entry still fits.
-    func fits(payload: Int) -> Bool { byteCount + AppendedBatch.byteCount + payload <= extentByteCountMax }
-    func fits(operation: EncodedOperation) -> Bool { byteCount + 8 + operation.body.count <= extentByteCountMax }
+    func fits(payload: Int) -> Bool { byteCount + AppendedBatch.byteCount + payload <= limit }
+    func fits(operation: EncodedOperation) -> Bool { byteCount + 8 + operation.body.count <= limit }
 
     /// Takes the batch into the payload; returns its position there.
     mutating func appendSmall(_ append: Append, baseOffset: Int64, leaderEpoch: Int32) -> UInt32 {

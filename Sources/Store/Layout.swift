@@ -67,7 +67,7 @@ struct Databases: Sendable {
 }
 
 /// The largest value put into the journal or the log: 64 pages, less the header of LMDB's overflow page.
-/// Longer ones make LMDB's search for contiguous free pages slow (see `docs/decisions/0001-journal-and-extents.md`).
+/// Longer ones make LMDB's search for contiguous free pages slow (see `docs/decisions/0001-journal-and-extents.md`), and sometimes these do (`ExtentSizing`).
 let extentByteCountMax = 64 * 4096 - 16
 
 /// An append of at least this many bytes goes straight into its partition's keyspace.

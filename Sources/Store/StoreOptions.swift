@@ -17,6 +17,8 @@ public struct StoreOptions: Sendable {
     /// `lmbroker.reader.warn.ms`: how long a snapshot may be held, by a backup or another process, before it is told.
     public var readerWarningMs: Int64 = 300_000
     public var topicDefaults = TopicSettings()
+    /// How long values are to begin with, in pages; see `ExtentSizing`.
+    var valuePages = ExtentSizing.pagesMax
     /// What an operator should know; called on any thread.
     public var onEvent: @Sendable (StoreEvent) -> Void = { _ in }
 

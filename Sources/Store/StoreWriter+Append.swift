@@ -71,7 +71,7 @@ extension StoreWriter {
         var copied = 0
         var part: UInt32 = 0
         while copied < slice.length {
-            let count = min(slice.length - copied, extentByteCountMax)
+            let count = min(slice.length - copied, draft.valueByteCountMax)
             let piece = FrameSlice(offset: slice.offset + copied, length: count)
             try transaction.reserve(LogKey(partition.id, baseOffset, part: part), byteCount: count, in: databases.log) { bytes in
                 if part == 0 {

@@ -88,7 +88,7 @@ extension StoreWriter {
     func shutDown() throws(LMDBError) {
         if case .stopped = state { return }
         while !journal.entries.isEmpty {
-            var draft = CommitDraft(timeMs: wallClockMs(), sequence: journal.nextSequence)
+            var draft = CommitDraft(timeMs: wallClockMs(), sequence: journal.nextSequence, valueByteCountMax: sizing.byteCountMax)
             var budget = SweepBudget(byteCount: 64 << 20, rowCount: 100_000)
             var transaction = try environment.begin()
             try trim(entries: 4096, &budget, keepingLast: false, &draft, &transaction)

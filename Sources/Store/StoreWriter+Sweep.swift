@@ -81,7 +81,7 @@ extension StoreWriter {
 
     /// Moves the partition's oldest unsealed batches, as many as one extent holds, out of the journal. Returns their bytes.
     func sealExtent(of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int {
-        let (pieces, skipped) = nextRun(of: partition)
+        let (pieces, skipped) = nextRun(of: partition, byteCountMax: draft.valueByteCountMax)
         // Extents that stood above unsealed batches are now in line.
         partition.state.sealedPieceCount += skipped.count
         for piece in skipped { partition.state.passed(piece) }
@@ -118,7 +118,7 @@ extension StoreWriter {
 
     /// The batches that the next extent takes, and what stands before them and needs no sealing: extents that are in line
     /// already, and batches below the log start offset.
-    private func nextRun(of partition: Partition) -> (pieces: [Piece], skipped: [Piece]) {
+    private func nextRun(of partition: Partition, byteCountMax: Int) -> (pieces: [Piece], skipped: [Piece]) {
         partition.tail.withLock { tail in
             var skipped: [Piece] = []
             var run: [Piece] = []
@@ -129,7 +129,7 @@ extension StoreWriter {
                     continue
                 }
                 if piece.isDirect { break }
-                guard length + Int(piece.byteCount) <= extentByteCountMax else { break }
+                guard run.isEmpty || length + Int(piece.byteCount) <= byteCountMax else { break }
                 run.append(piece)
                 length += Int(piece.byteCount)
             }

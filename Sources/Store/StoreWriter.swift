@@ -40,6 +40,7 @@ final class StoreWriter {
     /// How many values at the front of them the last commit has asked the kernel for.
     var prefetchedPartCount = 0
     var budget: DiskBudget
+    private(set) var sizing: ExtentSizing
     private var readerWatch: ReaderWatch
     var state = StoreState.serving
     /// Where an extent is put together from batches of the journal.
@@ -56,7 +57,9 @@ final class StoreWriter {
         self.shared = shared
         topicDefaults = options.topicDefaults
         readerWatch = ReaderWatch(ageNsMax: UInt64(options.readerWarningMs) * 1_000_000)
-        budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes, fileByteCount: environment.information().fileByteCount)
+        let information = environment.information()
+        budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes, fileByteCount: information.fileByteCount)
+        sizing = ExtentSizing(pages: options.valuePages, filePages: information.pageCount, nowNs: monotonicNs())
     }
 
     deinit { extentBuffer.deallocate() }
@@ -69,7 +72,7 @@ final class StoreWriter {
     /// Decides and writes `group`, and returns the partitions that readers see differently now.
     /// Throws only when nothing of it happened; the caller then calls `fail(_:)`.
     func commit(_ group: [Submission]) throws(LMDBError) -> [PartitionID] {
-        var draft = CommitDraft(timeMs: wallClockMs(), sequence: journal.nextSequence)
+        var draft = CommitDraft(timeMs: wallClockMs(), sequence: journal.nextSequence, valueByteCountMax: sizing.byteCountMax)
         var transaction = try environment.begin()
         budget.beginCommit()
         for submission in group { try decide(submission, &draft, &transaction) }
@@ -79,7 +82,9 @@ final class StoreWriter {
         guard draft.isDirty else { return publish(draft) }
         let started = monotonicNs()
         try transaction.commit()
-        shared.counters.committed(draft, waitedNs: monotonicNs() - started)
+        let nowNs = monotonicNs()
+        shared.counters.committed(draft, waitedNs: nowNs - started)
+        sizing.committed(filePages: environment.information().pageCount, nowNs: nowNs) { (try? environment.freePages())?.count ?? 0 }
         return publish(draft)
     }
 
@@ -99,7 +104,10 @@ final class StoreWriter {
         if let event = readerWatch.look(environment, nowNs: nowNs) { options.onEvent(event) }
         shared.counters.oldestReader(ageNs: readerWatch.ageNs(nowNs))
         // Room may have come without anyone asking for it.
-        if case .full = state { _ = admit(byteCount: 0) }
+        if case .full = state {
+            budget.beginCommit()
+            _ = admit(byteCount: 0)
+        }
     }
 
     private func decide(_ submission: Submission, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
@@ -142,7 +150,7 @@ final class StoreWriter {
         draft.entryCount += 1
         draft.changeCount += entry.touched.count
         draft.sequence += 1
-        draft.entry = JournalEntryDraft()
+        draft.entry = JournalEntryDraft(byteCountMax: draft.valueByteCountMax)
         draft.isDirty = true
     }
 
@@ -190,7 +198,9 @@ struct CommitDraft {
     let timeMs: Int64
     /// Of the entry being drafted.
     var sequence: UInt64
-    var entry = JournalEntryDraft()
+    /// As long as values of the log and the journal are to be.
+    let valueByteCountMax: Int
+    var entry: JournalEntryDraft
     var entryCount = 0
     /// What the entries change, each thing as often as it is changed.
     var changeCount = 0
@@ -217,9 +227,11 @@ struct CommitDraft {
     /// Something was written in the transaction.
     var isDirty = false
 
-    init(timeMs: Int64, sequence: UInt64) {
+    init(timeMs: Int64, sequence: UInt64, valueByteCountMax: Int) {
         self.timeMs = timeMs
         self.sequence = sequence
+        self.valueByteCountMax = valueByteCountMax
+        entry = JournalEntryDraft(byteCountMax: valueByteCountMax)
     }
 
     /// Everything up to here is in the transaction.

@@ -18,13 +18,17 @@ import Testing
         #expect(try store.values(of: partition, from: 1) == [1: [2], 2: [3]])
     }
 
-    @Test(arguments: [
-        60, 5_000, directByteCountMin, 200_000, extentByteCountMax - 90, extentByteCountMax, extentByteCountMax + 1, 3_000_000,
-    ])
-    func batchesOfAnySizeSurviveARestart(size: Int) throws {
+    @Test(
+        arguments: [
+            60, 5_000, directByteCountMin - 90, directByteCountMin, 200_000, extentByteCountMax - 90, extentByteCountMax, extentByteCountMax + 1,
+            3_000_000,
+        ], [16, 64])
+    func batchesOfAnySizeSurviveARestart(size: Int, valuePages: Int) throws {
         let values: [[UInt8]] = (0..<4).map { [UInt8](repeating: UInt8($0 + 1), count: size) }
         try {
-            let store = try Store.open(directory: directory.path, options: smallOptions())
+            var options = smallOptions()
+            options.valuePages = valuePages
+            let store = try Store.open(directory: directory.path, options: options)
             let partition = try store.makeTopic("t").partitions[0]
             for value in values { #expect(try store.append(makeBatch([value]), to: partition).errorCode == .none) }
             #expect(try store.values(of: partition).count == 4)
