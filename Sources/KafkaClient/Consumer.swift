@@ -72,9 +72,13 @@ public final class Consumer: Sendable {
         let fetched = fetcher.positions(of: partitions)
         fetcher.drop(partitions)
         state.withLock { state in
-            for (partition, offset) in fetched {
-                // What is fetched and not handed out comes again.
-                if pausing { state.paused[partition] = state.ready.first { $0.partition == partition }?.firstOffset ?? offset }
+            if pausing {
+                for (partition, offset) in fetched {
+                    // What is fetched and not handed out comes again.
+                    state.paused[partition] = state.ready.first { $0.partition == partition }?.firstOffset ?? offset
+                }
+            } else {
+                for partition in partitions { state.paused[partition] = nil }
             }
             state.ready.removeAll { partitions.contains($0.partition) }
             state.byteCount = state.ready.reduce(0) { $0 + $1.byteCount }

@@ -78,7 +78,10 @@ extension GroupMembership {
     mutating func commitRefused(_ code: ErrorCode) {
         switch (code, settings.protocol) {
         case (.fencedInstanceID, _): fail(Self.fenced(settings))
-        case (.unknownMemberID, .classic), (.illegalGeneration, .classic): outdated(code)
+        case (.unknownMemberID, .classic): outdated(code)
+        // While the member joins, the coordinator may be a generation ahead of what it has been told: the answer to the join,
+        // which comes over another connection, brings the new one.
+        case (.illegalGeneration, .classic): if classic.phase == .inside { outdated(code) }
         case (.unknownMemberID, .consumer), (.fencedMemberEpoch, .consumer): expelled()
         default: break
         }

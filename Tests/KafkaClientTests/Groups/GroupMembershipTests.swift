@@ -220,6 +220,23 @@ import Testing
         #expect(script.join?.memberID == "me")
     }
 
+    /// The commit's answer and the join's come over two connections, in any order.
+    @Test func aCommitThatIsOvertakenByARebalanceCostsNothing() {
+        var script = Script { $0.assignors = [.cooperativeSticky] }
+        script.tell(.subscribe(["topic"]))
+        script.joinAndSync([0, 1], assignor: "cooperative-sticky")
+        script.tell(.handedOver)
+        script.pass(3_000)
+        script.answer(.heartbeat(HeartbeatResponse { $0.errorCode = .rebalanceInProgress }))
+        #expect(script.question == "join")
+        script.tell(.commitRefused(.illegalGeneration, generation: 1))
+        #expect(script.handed == [.assign(names(0, 1))])
+        script.joinAndSync([0, 1], generation: 2, assignor: "cooperative-sticky")
+        script.tell(.handedOver)
+        #expect(script.membership.identity == GroupMembership.Identity(memberID: "me", generation: 2))
+        #expect(!script.handed.contains { if case .lose = $0 { true } else { false } })
+    }
+
     @Test func aCoordinatorThatIsGoneForAWhileCostsNoRebalance() {
         var script = Script()
         script.tell(.subscribe(["topic"]))

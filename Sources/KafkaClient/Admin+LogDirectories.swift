@@ -1,0 +1,41 @@
+public import KafkaProtocol
+
+/// What a broker says about one of the directories that it keeps records in.
+public struct LogDirectory: Sendable, Equatable {
+    public var path: String
+    /// Why there is no more to say about it.
+    public var error: ErrorCode
+    /// Bytes of record batches, by partition.
+    public var byteCounts: [TopicPartition: Int64]
+    /// Of the file system; nil where the broker does not tell (before KIP-827).
+    public var totalByteCount: Int64?
+    public var usableByteCount: Int64?
+
+    /// Bytes of record batches, of all partitions.
+    public var byteCount: Int64 { byteCounts.values.reduce(0, +) }
+}
+
+extension Admin {
+    /// Where a broker keeps its records, and how much there is of them.
+    public func logDirectories(of broker: Int32) async throws(ClientError) -> [LogDirectory] {
+        let request = DescribeLogDirsRequest { $0.topics = nil }
+        return try await cluster.retrying { () async throws(ClientError) in
+            if cluster.metadata.brokers[broker] == nil { try await cluster.refresh([]) }
+            let response = try await cluster.connection(to: broker).call(request)
+            try check(response.errorCode, nil, "broker \(broker) does not describe its directories")
+            return response.results.map { LogDirectory($0) }
+        }
+    }
+}
+
+extension LogDirectory {
+    init(_ result: DescribeLogDirsResponse.Result) {
+        var byteCounts: [TopicPartition: Int64] = [:]
+        for topic in result.topics {
+            for partition in topic.partitions { byteCounts[TopicPartition(topic.name, partition.partitionIndex)] = partition.partitionSize }
+        }
+        self.init(
+            path: result.logDir, error: result.errorCode, byteCounts: byteCounts, totalByteCount: result.totalBytes >= 0 ? result.totalBytes : nil,
+            usableByteCount: result.usableBytes >= 0 ? result.usableBytes : nil)
+    }
+}

@@ -1,0 +1,46 @@
+import KafkaProtocol
+import Synchronization
+
+// Moving about in what the group has given. Called between two calls of `next`, by the task that makes them: partitions
+// change hands only inside of those.
+extension GroupConsumer {
+    /// Goes on reading a partition from somewhere else, which is where the group stands from now on: it is committed like what
+    /// has been read. One that is paused stays so.
+    /// - Returns: the offset that the place turned out to be.
+    /// - Throws: `invalid` where the partition is not this member's.
+    @discardableResult
+    public func seek(_ partition: TopicPartition, to place: PartitionPlace) async throws(ClientError) -> Int64 {
+        try checkAssigned([partition])
+        let offset = try await reader.seek(partition, to: place)
+        state.withLock { state in
+            if state.inHand?.partition == partition { state.inHand = nil }
+            state.positions[partition] = offset
+            state.done[partition] = OffsetPosition(offset: offset)
+        }
+        return offset
+    }
+
+    /// Reads these no more until they are resumed; the member keeps them, and others go on. One that is given up meanwhile and
+    /// comes back is read.
+    /// - Throws: `invalid` where one is not this member's.
+    public func pause(_ partitions: Set<TopicPartition>) async throws(ClientError) {
+        try checkAssigned(partitions)
+        try await reader.pause(partitions)
+    }
+
+    /// Goes on where `pause` has stopped.
+    /// - Throws: `invalid` where one is not this member's.
+    public func resume(_ partitions: Set<TopicPartition>) async throws(ClientError) {
+        try checkAssigned(partitions)
+        try await reader.resume(partitions)
+    }
+
+    /// Partitions of this member that are not read for now.
+    public var paused: Set<TopicPartition> { reader.paused }
+
+    private func checkAssigned(_ partitions: Set<TopicPartition>) throws(ClientError) {
+        let foreign = partitions.subtracting(assignment)
+        guard let first = foreign.min(by: { ($0.topic, $0.partition) < ($1.topic, $1.partition) }) else { return }
+        throw .invalid("\(first) is not assigned to this member of the group \(group) now")
+    }
+}
