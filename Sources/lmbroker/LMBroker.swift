@@ -20,7 +20,7 @@ struct LMBroker: AsyncParsableCommand {
             """,
         subcommands: [
             ServeCommand.self, ProduceCommand.self, ConsumeCommand.self, TopicCommand.self, GroupCommand.self, TransactionCommand.self,
-            BackupCommand.self, VerifyCommand.self, StatCommand.self, CompactCommand.self, BenchCommand.self,
+            ConfigCommand.self, ClusterCommand.self, BackupCommand.self, VerifyCommand.self, StatCommand.self, CompactCommand.self, BenchCommand.self,
         ],
         defaultSubcommand: ServeCommand.self
     )

@@ -1,17 +1,19 @@
 public import ArgumentParser
 public import KafkaClient
 public import KafkaProtocol
+import Dispatch
 import NIOCore
 import Synchronization
 
 struct ProduceCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "produce",
-        abstract: "Write lines of standard input to a topic, one record each.",
+        abstract: "Write lines of files or of standard input to a topic, one record each.",
         discussion: """
-            A line is any bytes up to a newline; the last one needs none. The topic is created if the broker allows it.
+            A line is any bytes up to a newline; the last one of a file needs none. The topic is created if the broker allows it.
 
-              lmbroker produce greetings < lines.txt
+              lmbroker produce greetings lines.txt
+              tail -f app.log | lmbroker produce logs --verbose
               printf 'user-1:signed in\\n' | lmbroker produce events --key-separator :
               lmbroker produce logs --codec zstd --header source=web < access.log
 
@@ -21,6 +23,9 @@ struct ProduceCommand: AsyncParsableCommand {
 
     @Argument(help: "The topic to write to.")
     var topic: String
+
+    @Argument(help: ArgumentHelp("Files to read instead of standard input, one after the other; - stands for it.", valueName: "file"))
+    var files: [String] = []
 
     @OptionGroup var client: ClientOptions
 
@@ -51,7 +56,14 @@ struct ProduceCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Bytes of records in a batch.", valueName: "bytes"))
     var batchSize: Int = 256 << 10
 
+    @Option(help: ArgumentHelp("Records a second, at most.", valueName: "n"))
+    var rate: Double?
+
+    @Flag(name: [.short, .long], help: "Write a line to standard output for each record: where it is now.")
+    var verbose = false
+
     func validate() throws {
+        if let rate, rate <= 0 { throw ValidationError("--rate needs a number above 0.") }
         if keySeparator?.isEmpty == true { throw ValidationError("--key-separator needs at least one character.") }
         if lingerMs < 0 { throw ValidationError("--linger-ms cannot be negative.") }
         if batchSize < 1 { throw ValidationError("--batch-size needs at least one byte.") }
@@ -60,62 +72,117 @@ struct ProduceCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await Outcome.of {
+            let inputs = try (files.isEmpty ? ["-"] : files).map { try LineInput($0) }
             let cluster = client.cluster()
             defer { cluster.close() }
             let tally = DeliveryTally()
-            let producer = Producer(cluster, options: options(tally))
-            let input = try StandardInput()
+            let places = verbose ? DeliveryLines() : nil
+            let producer = Producer(cluster, options: options(tally, places))
             let interruption = Interruption {
                 tally.stop()
-                input.interrupt()
+                for input in inputs { input.interrupt() }
             }
             do {
-                try await send(input, to: try await producer.topic(topic), of: producer, until: tally)
+                try await send(inputs, to: try await producer.topic(topic), of: producer, until: tally)
             } catch {
                 await producer.close()
+                places?.finish()
                 throw error
             }
             await producer.close()
+            places?.finish()
             try tally.conclude()
             if interruption.wasInterrupted { throw Outcome.interrupted }
         }
     }
 
-    private func options(_ tally: DeliveryTally) -> ProducerOptions {
+    private func options(_ tally: DeliveryTally, _ places: DeliveryLines?) -> ProducerOptions {
         var options = ProducerOptions()
         options.acknowledgement = acks
         options.codec = codec
         options.isIdempotent = idempotent
         options.linger = .milliseconds(Int64(lingerMs))
         options.batchByteCount = batchSize
-        options.onDelivery = { tally.count($0) }
+        options.onDelivery = { delivery in
+            tally.count(delivery)
+            places?.write(delivery)
+        }
         return options
     }
 
-    private func send(_ input: StandardInput, to topic: ProducerTopic, of producer: Producer, until tally: DeliveryTally) async throws {
+    private func send(_ inputs: [LineInput], to topic: ProducerTopic, of producer: Producer, until tally: DeliveryTally) async throws {
         let cutter = LineCutter(keySeparator: keySeparator, nullValue: nullValue)
         let headers = header.map { RecordHeader(key: $0.name, value: Array($0.value.utf8)) }
-        var progress = ProgressLine(isWanted: !input.isTerminal)
+        let sizes = inputs.map(\.byteCount)
+        let isTyped = inputs.contains { $0.isTerminal }
+        var progress = ProgressLine(isWanted: !isTyped, of: sizes.contains(nil) ? nil : sizes.compactMap(\.self).reduce(0, +))
         defer { progress.clear() }
+        var pace = rate.map { Pace(perSecond: $0) }
         var records = 0
         var bytes = 0
-        while !tally.isStopped {
-            let isMore = try await input.fill()
-            while let line = input.lines.next() ?? (isMore ? nil : input.lines.rest()) {
-                let (key, value) = cutter.cut(line)
-                while try !topic.enqueue(key: key, value: value, headers: headers, partition: partition) {
-                    progress.show(records: records, bytes: bytes)
-                    await producer.room()
-                    if tally.isStopped { return }
+        for input in inputs {
+            var isMore = true
+            while isMore, !tally.isStopped {
+                isMore = try await input.fill()
+                while let line = input.lines.next() ?? (isMore ? nil : input.lines.rest()) {
+                    try await pace?.next()
+                    let (key, value) = cutter.cut(line)
+                    while try !topic.enqueue(key: key, value: value, headers: headers, partition: partition) {
+                        progress.show(records: records, bytes: bytes)
+                        await producer.room()
+                        if tally.isStopped { return }
+                    }
+                    tally.taken()
+                    records += 1
+                    bytes += line.count + 1
+                    if pace != nil {
+                        progress.show(records: records, bytes: bytes)
+                        if tally.isStopped { return }
+                    }
                 }
-                tally.taken()
-                records += 1
-                bytes += line.count
+                progress.show(records: records, bytes: bytes)
             }
-            progress.show(records: records, bytes: bytes)
-            if !isMore { return }
         }
     }
+}
+
+/// Says when the next of records is due that come at a steady rate. Who is late makes up for it.
+private struct Pace {
+    private let interval: Duration
+    private var due = ContinuousClock.now
+
+    init(perSecond: Double) { interval = .seconds(1 / perSecond) }
+
+    mutating func next() async throws {
+        // A sleep is not worth it for less.
+        if due - .now > .milliseconds(1) { try await Task.sleep(until: due) }
+        due += interval
+    }
+}
+
+/// Writes where each record is to standard output, on a thread that may wait for whoever reads it.
+private final class DeliveryLines: Sendable {
+    private let queue = DispatchQueue(label: "lmbroker.produce.deliveries")
+    private let isReaderGone = Atomic(false)
+
+    func write(_ delivery: BatchDelivery) {
+        guard case .success(let first) = delivery.result else { return }
+        queue.async { [self] in
+            if isReaderGone.load(ordering: .relaxed) { return }
+            let out = StandardOutput()
+            do {
+                for number in 0..<Int64(delivery.recordCount) {
+                    try out.print(first < 0 ? "\(delivery.partition)" : "\(delivery.partition) offset \(first + number)")
+                }
+                try out.flush()
+            } catch {
+                isReaderGone.store(true, ordering: .relaxed)
+            }
+        }
+    }
+
+    /// Returns when everything is written.
+    func finish() { queue.sync {} }
 }
 
 extension CompressionCodec: ExpressibleByArgument {
@@ -125,6 +192,8 @@ extension CompressionCodec: ExpressibleByArgument {
     }
 
     public static var allValueStrings: [String] { allCases.map { "\($0)" } }
+
+    public var defaultValueDescription: String { "\(self)" }
 }
 
 extension Acknowledgement: ExpressibleByArgument {

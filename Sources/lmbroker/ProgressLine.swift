@@ -4,10 +4,15 @@ import Glibc
 /// the first second.
 struct ProgressLine {
     private let isWanted: Bool
+    /// How much there will be in all, where that is known.
+    private let total: Int?
     private let started = ContinuousClock.now
     private var shown: ContinuousClock.Instant?
 
-    init(isWanted: Bool = true) { self.isWanted = isWanted && isatty(STDERR_FILENO) == 1 }
+    init(isWanted: Bool = true, of total: Int? = nil) {
+        self.isWanted = isWanted && isatty(STDERR_FILENO) == 1
+        self.total = total
+    }
 
     /// Shows how much is done, twice a second at the most.
     mutating func show(records: Int, bytes: Int) {
@@ -16,7 +21,12 @@ struct ProgressLine {
         guard now - (shown ?? started) > (shown == nil ? .seconds(1) : .milliseconds(500)) else { return }
         shown = now
         let rate = Double(bytes) / max((now - started) / .seconds(1), 0.001)
-        put("\r\(Figures.count(records)) records, \(Figures.bytes(Double(bytes))), \(Figures.bytes(rate))/s\u{1B}[K")
+        put("\r\(Figures.count(records)) records, \(Figures.bytes(Double(bytes))), \(Figures.bytes(rate))/s\(rest(bytes, rate))\u{1B}[K")
+    }
+
+    private func rest(_ bytes: Int, _ rate: Double) -> String {
+        guard let total, total > 0, rate > 0 else { return "" }
+        return ", \(min(bytes * 100 / total, 100)) %, \(Figures.duration(Double(max(total - bytes, 0)) / rate)) left"
     }
 
     /// Leaves the line clean for what follows.
@@ -41,6 +51,14 @@ enum Figures {
             position -= 3
         }
         return (number < 0 ? "-" : "") + String(digits)
+    }
+
+    /// `42 s`, `3 min 20 s`, `2 h 5 min`.
+    static func duration(_ seconds: Double) -> String {
+        let seconds = Int(seconds.rounded(.up))
+        if seconds < 60 { return "\(seconds) s" }
+        if seconds < 3600 { return "\(seconds / 60) min \(seconds % 60) s" }
+        return "\(seconds / 3600) h \(seconds % 3600 / 60) min"
     }
 
     /// `12.3 MB`, in powers of ten.

@@ -8,14 +8,21 @@ struct StreamError: Error, CustomStringConvertible {
     init(_ what: String) { description = "\(what): \(String(cString: strerror(errno)).lowercased())" }
 }
 
-/// Lines of standard input, read in large blocks by a thread that may wait.
-final class StandardInput: @unchecked Sendable {
+/// Lines of standard input or of a file, read in large blocks by a thread that may wait.
+final class LineInput: @unchecked Sendable {
     // Unchecked: one task asks and waits for the answer; the reading thread has the lines only in between.
     let lines = LineBuffer()
+    private let descriptor: Int32
+    private let name: String
     /// Ends a wait for input when a byte is written to it.
     private let alarm: (reading: Int32, writing: Int32)
 
-    init() throws {
+    /// - Parameter path: Nil or `-` for standard input.
+    init(_ path: String?) throws {
+        let path = path == "-" ? nil : path
+        name = path ?? "standard input"
+        descriptor = path.map { open($0, O_RDONLY | O_CLOEXEC) } ?? STDIN_FILENO
+        guard descriptor >= 0 else { throw StreamError("\(name) cannot be read") }
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw StreamError("no pipe can be made") }
         alarm = (ends[0], ends[1])
@@ -24,9 +31,17 @@ final class StandardInput: @unchecked Sendable {
     deinit {
         close(alarm.reading)
         close(alarm.writing)
+        if descriptor != STDIN_FILENO { close(descriptor) }
     }
 
-    var isTerminal: Bool { isatty(STDIN_FILENO) == 1 }
+    var isTerminal: Bool { isatty(descriptor) == 1 }
+
+    /// Of a file; nil where nobody knows how much will come.
+    var byteCount: Int? {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        return Int(status.st_size)
+    }
 
     /// Makes the present and every later wait for input end as if the input had. Callable from any thread.
     func interrupt() { _ = write(alarm.writing, [1], 1) }
@@ -39,14 +54,14 @@ final class StandardInput: @unchecked Sendable {
     private func fetch(_ room: UnsafeMutableRawBufferPointer) throws -> Int {
         while true {
             var sources = [
-                pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0), pollfd(fd: alarm.reading, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: alarm.reading, events: Int16(POLLIN), revents: 0),
             ]
             if poll(&sources, 2, -1) > 0 {
                 if sources[1].revents != 0 { return 0 }
-                let count = read(STDIN_FILENO, room.baseAddress, room.count)
+                let count = read(descriptor, room.baseAddress, room.count)
                 if count >= 0 { return count }
             }
-            if errno != EINTR, errno != EAGAIN { throw StreamError("standard input cannot be read") }
+            if errno != EINTR, errno != EAGAIN { throw StreamError("\(name) cannot be read") }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 from broker import BINARY, Broker, lmbroker, run_tool, verify
 from messages import DESCRIBE_CONFIGS, METADATA
@@ -22,6 +23,28 @@ def test_lines_in_and_out(broker, topic):
     assert consume(broker, topic, "--until-end").split("\n")[:5] == expected
     assert run_tool("kcat", "-b", broker.bootstrap, "-C", "-q", "-e", "-t", topic, "-o", "beginning"
                     ).stdout.split("\n")[:5] == expected
+
+
+def test_files_are_read_one_after_the_other(broker, topic, tmp_path):
+    (tmp_path / "first").write_text("one\ntwo")
+    (tmp_path / "last").write_text("four\n")
+    lmbroker("produce", topic, tmp_path / "first", "-", tmp_path / "last", "--broker", broker.bootstrap, stdin="three\n")
+    assert consume(broker, topic, "--until-end").split() == ["one", "two", "three", "four"]
+    missing = lmbroker("produce", topic, tmp_path / "none", "--broker", broker.bootstrap, check=False)
+    assert missing.returncode == 1 and str(tmp_path / "none") in missing.stderr
+
+
+def test_produce_says_where_records_are(broker, topic):
+    broker.create_topic(topic, 2)
+    said = lmbroker("produce", topic, "--partition", "1", "-v", "--broker", broker.bootstrap, stdin="a\nb\nc\n").stdout
+    assert said.splitlines() == [f"{topic}-1 offset {n}" for n in range(3)]
+
+
+def test_produce_keeps_to_a_rate(broker, topic):
+    begun = time.monotonic()
+    produce(broker, topic, "x\n" * 51, "--rate", "100")
+    assert time.monotonic() - begun >= 0.5
+    assert consume(broker, topic, "--until-end") == "x\n" * 51
 
 
 def test_keys_and_headers_reach_kcat(broker, topic):
@@ -57,6 +80,56 @@ def test_consume_prints_json(broker, topic):
     assert (message["topic"], message["partition"], message["offset"]) == (topic, 0, 0)
     assert (message["key"], message["value"]) == ("k", "v")
     assert "h" in json.dumps(message["headers"])
+
+
+def test_settings_are_described_and_altered(broker, topic):
+    at = ("--topic", topic, "--broker", broker.bootstrap)
+    broker.create_topic(topic, retention_ms=1234)
+
+    def described(*options):
+        return {line["name"]: line for line in map(json.loads, lmbroker("config", "describe", *at, "--json", *options).stdout.splitlines())}
+
+    assert {name: (line["value"], line["from"]) for name, line in described().items()} == {"retention.ms": ("1234", "topic")}
+    assert described("--defaults")["max.message.bytes"]["from"] == "default"
+    lmbroker("config", "alter", *at, "--set", "retention.ms=777", "--append", "cleanup.policy=compact", "--validate-only")
+    assert described()["retention.ms"]["value"] == "1234"
+    lmbroker("config", "alter", *at, "--set", "retention.ms=777", "--append", "cleanup.policy=compact")
+    assert described()["retention.ms"]["value"] == "777" and described()["cleanup.policy"]["value"] == "delete,compact"
+    lmbroker("config", "alter", *at, "--delete", "retention.ms", "--subtract", "cleanup.policy=compact")
+    assert "retention.ms" not in described()
+    assert "cleanup.policy" in lmbroker("config", "describe", *at, "--defaults").stdout
+
+    for changes in (["--set", "retention.ms=never"], ["--set", "no.such.setting=1"]):
+        refused = lmbroker("config", "alter", *at, *changes, check=False)
+        assert refused.returncode == 1 and changes[1].split("=")[0] in refused.stderr
+    for senseless in (["--set", "a=1", "--delete", "a"], [], ["--id", "1", "--set", "a=1"]):
+        assert lmbroker("config", "alter", *at, *senseless, check=False).returncode == 64
+
+
+def test_a_broker_s_settings_are_altered(broker):
+    for target in (["--all-brokers"], ["--id", str(node_id(broker))]):
+        at = (*target, "--broker", broker.bootstrap)
+        lmbroker("config", "alter", *at, "--set", "log.cleaner.backoff.ms=1234")
+        assert "log.cleaner.backoff.ms" in lmbroker("config", "describe", *at).stdout
+        lmbroker("config", "alter", *at, "--delete", "log.cleaner.backoff.ms")
+
+
+def node_id(broker):
+    with broker.connect() as connection:
+        return connection.ask(METADATA, 9, topics=[]).brokers[0].node_id
+
+
+def test_the_cluster_is_shown(broker, topic):
+    broker.create_topic(topic, 3)
+    produce(broker, topic, "x" * 1000 + "\n")
+    shown = json.loads(lmbroker("cluster", "--broker", broker.bootstrap, "--json").stdout)
+    member, = shown["brokers"]
+    assert member["id"] == shown["controller"] == node_id(broker) and member["address"] == broker.bootstrap
+    assert member["leads"] == member["replicas"] == shown["partitions"] >= 3
+    directory, = member["directories"]
+    assert directory["path"] == str(broker.directory) and directory["record_bytes"] >= 1000 and directory["free_bytes"] > 0
+    text = lmbroker("cluster", "--broker", broker.bootstrap).stdout
+    assert shown["cluster_id"] in text and str(broker.directory) in text
 
 
 def test_topics_are_created_listed_described_altered_and_deleted(broker, topic):
