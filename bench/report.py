@@ -146,18 +146,22 @@ class Report:
         self.verdict("read_committed consumption, of read_uncommitted", round(ratio, 2), "≥ 0.9", ratio >= 0.9)
 
     def scaling(self, unit, figures):
-        """A row for each size; what the sizes do to throughput and waits must not show."""
+        """Two rows for each size; what the sizes do to throughput, CPU and waits must not show beside the least."""
         least = min(figures)
         for size, row in figures.items():
-            self.line(f"{size:,} {unit}", f"{show(row['mb_s']):>22} MB/s, {show_cpu(row['cpu_s_per_gb'])} in commits of {row['commit_kb']['median']:.0f} KB; "
-                                          f"anonymous {row['anonymous_mb']['high']:.0f} MB")
-            self.line("", f"one record: p50 {show(row['p50_ms'], '{:.2f}')} ms, p99 {show(row['p99_ms'], '{:.2f}')} ms, "
-                          f"broker CPU {show(row['single_us'])} µs")
+            beside = row["of_least"]
+            of_least = lambda name: f"{beside[name]['median']:.2f} of the least"  # noqa: E731
+            self.line(f"{size:,} {unit}", f"{show(row['mb_s']):>22} MB/s, {of_least('mb_s')}; {show_cpu(row['cpu_s_per_gb'])}, {of_least('cpu_s_per_gb')}; "
+                                          f"commits of {row['commit_kb']['median']:.0f} KB; anonymous {row['anonymous_mb']['high']:.0f} MB")
+            self.line("", f"one record: p50 {show(row['p50_ms'], '{:.2f}')} ms, p99 {show(row['p99_ms'], '{:.2f}')} ms, {of_least('p99_ms')}; "
+                          f"broker CPU {show(row['single_us'])} µs, {of_least('single_us')}")
         for name, what, sign in (("mb_s", "throughput", -1), ("p99_ms", "p99", 1), ("single_us", "broker CPU for a record", 1)):
-            ratios = {size: row[name]["median"] / figures[least][name]["median"] for size, row in figures.items()}
+            ratios = {size: row["of_least"][name]["median"] for size, row in figures.items()}
+            equal = ratios.pop(least)
             worst = max(ratios, key=lambda size: sign * ratios[size])
             bound, passed = ("≥ 0.8", ratios[worst] >= 0.8) if sign < 0 else ("≤ 1.2", ratios[worst] <= 1.2)
-            self.verdict(f"{what} at {worst:,} {unit}, of {least:,}", round(ratios[worst], 2), bound, passed)
+            self.verdict(f"{what} at {worst:,} {unit}, of {least:,}", round(ratios[worst], 2), bound, passed,
+                         f"two equal stores: {equal:.2f}")
 
     def print_verdicts(self):
         print("\nTargets")

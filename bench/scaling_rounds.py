@@ -1,10 +1,15 @@
 """The rounds of scaling: what a commit costs beside many partitions, and in a large store.
 
 Ten partitions are written to, whatever else there is. The rest are idle topics of a thousand partitions that the clients
-do not ask about, with a record in each, so that the broker holds all of their state. Every round writes into space that
-the one before has freed, which is the state that measures the same twice (README.md).
+do not ask about, with a record in each, so that the broker holds all of their state.
+
+Each store is measured by turns with one of the least size, whose broker runs beside it and idles meanwhile: what the machine
+does to one it does to both, and the ratios say what the size does. The least size is measured so against another store of its
+own kind, which tells how far the ratios can be believed. Every round writes into space that the one before has freed, which is
+the state that measures the same twice (README.md).
 """
 
+import collections
 import shutil
 
 from messages import PRODUCE
@@ -15,7 +20,13 @@ PARTITIONS = (1, 100, 1_000, 10_000, 50_000)
 STORED_GB = (1, 10, 40)
 ACTIVE = 10
 IDLE_TOPIC_PARTITIONS = 1_000
-RECORDS, SIZE, LATENCY_RECORDS = 400_000, 1_024, 3_000
+RECORDS, SIZE, LATENCY_RECORDS = 400_000, 1_024, 2_000
+# Pairs of rounds for each round that was asked for.
+PAIRS = 3
+
+
+# A broker and how many partitions of its topic are written to.
+Side = collections.namedtuple("Side", "broker active")
 
 
 class ScalingRounds:
@@ -23,25 +34,28 @@ class ScalingRounds:
         self.bench = bench
         self.records = RECORDS // bench.scale
 
-    # By partitions: one store for each number of them, measured by turns.
-
     def partitions(self, rounds):
-        """{number of partitions: spreads of the figures}."""
-        stores = {count: self.prepared(count) for count in PARTITIONS}
-        found = {count: [] for count in PARTITIONS}
-        for _ in range(rounds):
-            for count, directory in stores.items():
-                broker = self.bench.broker(directory)
-                found[count].append(self.round(broker, min(count, ACTIVE)))
-                broker.stop(60)
-        for directory in stores.values():
-            shutil.rmtree(directory)
-        return {count: gather(figures) for count, figures in found.items()}
+        """{number of partitions: spreads of figures and of their ratios to the least number's}."""
+        return self.by_size(PARTITIONS, self.with_partitions, rounds)
 
-    def prepared(self, count):
-        """The directory of a stopped store with so many partitions, all but ten of them idle, which has been written to before."""
+    def stored(self, rounds):
+        """{GB stored: the same}."""
+        return self.by_size(STORED_GB, self.with_stored, rounds)
+
+    def by_size(self, sizes, prepared, rounds):
+        control, found = prepared(sizes[0]), {}
+        for size in sizes:
+            subject = prepared(size)
+            found[size] = self.beside(subject, control, PAIRS * rounds)
+            self.drop(subject)
+        self.drop(control)
+        return found
+
+    def with_partitions(self, count):
+        """A store with so many partitions, all but ten of them idle."""
         broker = self.bench.broker(settings={"lmbroker.partitions.max": 200_000})
-        idle, record = count - min(count, ACTIVE), batch([b"idle"])
+        active, record = min(count, ACTIVE), batch([b"idle"])
+        idle = count - active
         with broker.connect() as connection:
             for number, first in enumerate(range(0, idle, IDLE_TOPIC_PARTITIONS)):
                 size = min(IDLE_TOPIC_PARTITIONS, idle - first)
@@ -49,32 +63,40 @@ class ScalingRounds:
                 reply = connection.ask(PRODUCE, 9, acks=-1, timeout_ms=30_000, topic_data=[dict(
                     name=f"idle-{number}", partition_data=[dict(index=p, records=record) for p in range(size)])])
                 assert all(p.error_code == 0 for p in reply.responses[0].partition_responses), reply
-        self.round(broker, min(count, ACTIVE))
-        broker.stop(60)
-        return broker.directory
+        return Side(broker, active)
 
-    # By size: one store that grows.
-
-    def stored(self, rounds):
-        """{GB stored: spreads of the figures}."""
-        broker, found, held = self.bench.broker(), {}, 0
+    def with_stored(self, gigabytes):
+        """A store that holds so much."""
+        broker = self.bench.broker()
         broker.create_topic("stored", 16)
-        for gigabytes in STORED_GB:
-            wanted = int(gigabytes * 1e9) // self.bench.scale // SIZE
-            self.bench.load("produce", broker, topic="stored", partitions=16, size=SIZE, records=wanted - held, batch__size=1_000_000)
-            held = wanted
-            self.round(broker, ACTIVE)
-            found[gigabytes] = gather([self.round(broker, ACTIVE) for _ in range(rounds)])
-        broker.stop(60)
-        shutil.rmtree(broker.directory)
-        return found
+        self.bench.load("produce", broker, topic="stored", partitions=16, size=SIZE,
+                        records=int(gigabytes * 1e9) // self.bench.scale // SIZE, batch__size=1_000_000)
+        return Side(broker, ACTIVE)
 
-    def round(self, broker, partitions):
+    def drop(self, side):
+        side.broker.stop(60)
+        shutil.rmtree(side.broker.directory)
+
+    def beside(self, subject, control, pairs):
+        """Spreads of the subject's figures, and under `of_least` of what they are of the control's in the same pair."""
+        for side in (subject, control):
+            self.round(side)
+        figures, ratios = [], []
+        for number in range(pairs):
+            # Neither is always the first.
+            order = (subject, control) if number % 2 else (control, subject)
+            found = {side: self.round(side) for side in order}
+            figures.append(found[subject])
+            ratios.append({name: value / found[control][name] for name, value in found[subject].items()})
+        return gather(figures) | dict(of_least=gather(ratios))
+
+    def round(self, side):
         """Throughput, then single synchronous records, then the topic goes and its space is free again."""
-        bench, extents = self.bench, broker.extents()
-        broker.create_topic("bench", partitions)
+        bench, (broker, active) = self.bench, side
+        extents = broker.extents()
+        broker.create_topic("bench", active)
         commits, cpu = broker.commits(), broker.cpu_seconds()
-        done = bench.load("produce", broker, topic="bench", partitions=partitions, size=SIZE, records=self.records, batch__size=1_000_000)
+        done = bench.load("produce", broker, topic="bench", partitions=active, size=SIZE, records=self.records, batch__size=1_000_000)
         cpu, commits = broker.cpu_seconds() - cpu, broker.commits() - commits
         before = broker.cpu_seconds()
         waits = bench.load("latency", broker, topic="bench", size=100, records=LATENCY_RECORDS // bench.scale)
