@@ -12,7 +12,7 @@ PYTEST := .venv/bin/python -m pytest -c Tests/pytest.ini
 export LMBROKER := $(CURDIR)/$(BROKER)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-unit test-outside soak soak-hour compaction deletion recovery bench checker format format-check clean install-build install-test install-bench
+.PHONY: help build run test test-unit test-outside soak soak-hour compaction deletion recovery bench checker seeds format format-check clean install-build install-test install-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ soak: build install-test install-bench .venv/installed ## Ten minutes of steady 
 soak-hour: build install-test install-bench .venv/installed ## An hour of 200 mixed topics, drawn as bench/soak.svg (slow)
 	@status=0; SOAK_SECONDS=3600 $(PYTEST) --slow -s Tests/Crash -k mixed_retention || status=$$?; \
 	bench/soak_curve.py .build/soak.jsonl bench/soak.svg && exit $$status
+
+seeds: install-build ## 2,000 seeds of the producer at a broker that fails in every way (slow)
+	LMBROKER_SEEDS=2000 $(SWIFT) test --filter nothingIsLostRepeatedOrReordered
 
 checker: build install-test .venv/installed ## Ten minutes of transactions under kills, judged (slow)
 	$(PYTEST) --slow -s Tests/Crash -k checker

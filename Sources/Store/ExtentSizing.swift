@@ -1,53 +1,53 @@
-internal import LMDB
-
-/// How long the values of the log and of the journal are made: as long as LMDB finds room for without a search.
+/// How long the values of the log and of the journal are made: as long as LMDB finds room for without a long search.
 ///
 /// A value stands in adjoining pages. While LMDB finds no such run among the free pages that it has looked at, it merges more of the
-/// free list into what it has, and looks again; at last it takes pages behind the end of the file. Where a lot is free but in
-/// short runs, each commit would do all of that again. So when the file grows though there is room, values are made
-/// shorter, and after a while without growth longer again (`docs/decisions/0011-extent-sizes.md`).
+/// free list into what it has, and looks again from the beginning, and writes all of it back with the commit. Where a lot is
+/// free but in short runs, every commit does that. So when finding room takes long, values are made shorter, and after
+/// a while longer again (`docs/decisions/0011-extent-sizes.md`).
 struct ExtentSizing {
     /// At most this many bytes go into a value, behind the header of an overflow page. What is longer and cannot be cut goes into
     /// one of its own.
     var byteCountMax: Int { pages * 4096 - 16 }
-    private var pages: Int
-    private var filePages: Int
+    private(set) var pages: Int
     private var changedNs: UInt64
-    private var countedNs: UInt64 = 0
-    /// How long the file is not to grow before longer values are tried; longer after each time that they made it grow.
+    private var isOnTrial = false
+    /// What finding room for a value took lately.
+    private var meanNs = 0.0
+    /// For how long values stay short; longer each time that longer ones have failed at once.
     private var patienceNs = Self.patienceNsMin
 
     static let pagesMax = 64
-    private static let pagesMin = 16
+    private static let pagesMin = 8
     private static let patienceNsMin: UInt64 = 10_000_000_000
-    private static let patienceNsMax: UInt64 = 320_000_000_000
-    /// With less than this and a 64th of the file free, growing is what the file is to do.
-    private static let roomyPages = 4_096
+    private static let patienceNsMax: UInt64 = 160_000_000_000
+    /// Ten times what it takes where the first run will do.
+    private static let longNs = 100_000.0
+    /// One wait for the processor says nothing about the free list.
+    private static let countedNsMax = 800_000.0
 
-    init(pages: Int = Self.pagesMax, filePages: Int, nowNs: UInt64) {
+    init(pages: Int = Self.pagesMax, nowNs: UInt64) {
         self.pages = pages
-        self.filePages = filePages
         changedNs = nowNs
     }
 
-    /// To be told after each commit.
-    /// - Parameter freePages: Counts pages that a commit may fill; called seldom, and only when the file has grown.
-    mutating func committed(filePages: Int, nowNs: UInt64, freePages: () -> Int) {
-        let hasGrown = filePages > self.filePages
-        self.filePages = filePages
-        if hasGrown {
-            guard pages > Self.pagesMin, nowNs - countedNs >= 100_000_000 else { return }
-            countedNs = nowNs
-            guard freePages() >= max(Self.roomyPages, filePages / 64) else { return }
-            resize(to: pages / 2, nowNs)
-            patienceNs = min(2 * patienceNs, Self.patienceNsMax)
-        } else if nowNs - changedNs >= patienceNs {
-            if pages < Self.pagesMax { resize(to: pages * 2, nowNs) } else { patienceNs = Self.patienceNsMin }
+    /// A value of several pages was given its place, and LMDB took so long to find it.
+    mutating func placed(inNs ns: UInt64) { meanNs += (min(Double(ns), Self.countedNsMax) - meanNs) / 16 }
+
+    /// To be told between two commits: within one, values do not change.
+    mutating func committed(nowNs: UInt64) {
+        let age = nowNs - changedNs
+        if meanNs > Self.longNs, pages > Self.pagesMin {
+            patienceNs = isOnTrial && age < Self.patienceNsMin ? min(2 * patienceNs, Self.patienceNsMax) : Self.patienceNsMin
+            resize(to: pages / 2, nowNs, isOnTrial: false)
+        } else if age >= patienceNs, pages < Self.pagesMax {
+            resize(to: pages * 2, nowNs, isOnTrial: true)
         }
     }
 
-    private mutating func resize(to pages: Int, _ nowNs: UInt64) {
+    private mutating func resize(to pages: Int, _ nowNs: UInt64, isOnTrial: Bool) {
         self.pages = pages
+        self.isOnTrial = isOnTrial
         changedNs = nowNs
+        meanNs = 0
     }
 }

@@ -73,7 +73,7 @@ extension StoreWriter {
         while copied < slice.length {
             let count = min(slice.length - copied, draft.valueByteCountMax)
             let piece = FrameSlice(offset: slice.offset + copied, length: count)
-            try transaction.reserve(LogKey(partition.id, baseOffset, part: part), byteCount: count, in: databases.log) { bytes in
+            try putValue(LogKey(partition.id, baseOffset, part: part), byteCount: count, in: databases.log, &transaction) { bytes in
                 if part == 0 {
                     append.frame.copyBatch(piece, to: bytes, baseOffset: baseOffset, leaderEpoch: partition.leaderEpoch)
                 } else {

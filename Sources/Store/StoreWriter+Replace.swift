@@ -85,7 +85,7 @@ extension StoreWriter {
         var part: UInt32 = 0
         while copied < extent.bytes.count {
             let range = copied..<min(copied + extentByteCountMax, extent.bytes.count)
-            try transaction.reserve(LogKey(partition.id, extent.baseOffset, part: part), byteCount: range.count, in: databases.log) { place in
+            try putValue(LogKey(partition.id, extent.baseOffset, part: part), byteCount: range.count, in: databases.log, &transaction) { place in
                 extent.bytes.withUnsafeBytes { place.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }
             }
             copied = range.upperBound

@@ -102,7 +102,7 @@ extension StoreWriter {
             length += Int(piece.byteCount)
         }
         let filled = UnsafeRawBufferPointer(rebasing: extentBuffer[..<length])
-        try transaction.reserve(LogKey(partition.id, first.baseOffset), byteCount: length, in: databases.log) {
+        try putValue(LogKey(partition.id, first.baseOffset), byteCount: length, in: databases.log, &transaction) {
             $0.copyMemory(from: filled)
         }
         let own = pieces.reduce(-1) { max($0, $1.maxTimestamp) }

@@ -57,9 +57,8 @@ final class StoreWriter {
         self.shared = shared
         topicDefaults = options.topicDefaults
         readerWatch = ReaderWatch(ageNsMax: UInt64(options.readerWarningMs) * 1_000_000)
-        let information = environment.information()
-        budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes, fileByteCount: information.fileByteCount)
-        sizing = ExtentSizing(pages: options.valuePages, filePages: information.pageCount, nowNs: monotonicNs())
+        budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes, fileByteCount: environment.information().fileByteCount)
+        sizing = ExtentSizing(pages: options.valuePages, nowNs: monotonicNs())
     }
 
     deinit { extentBuffer.deallocate() }
@@ -84,7 +83,7 @@ final class StoreWriter {
         try transaction.commit()
         let nowNs = monotonicNs()
         shared.counters.committed(draft, waitedNs: nowNs - started)
-        sizing.committed(filePages: environment.information().pageCount, nowNs: nowNs) { (try? environment.freePages())?.count ?? 0 }
+        sizing.committed(nowNs: nowNs)
         return publish(draft)
     }
 
@@ -140,7 +139,7 @@ final class StoreWriter {
         guard !draft.entry.isEmpty else { return }
         let entry = draft.entry
         let timeMs = draft.timeMs
-        try transaction.reserve(draft.sequence, byteCount: entry.byteCount, in: databases.journal, last: true) { bytes in
+        try putValue(draft.sequence, byteCount: entry.byteCount, in: databases.journal, last: true, &transaction) { bytes in
             entry.write(to: bytes, isLast: isLast, timeMs: timeMs, epoch: 0)
         }
         journal.append(
@@ -152,6 +151,21 @@ final class StoreWriter {
         draft.sequence += 1
         draft.entry = JournalEntryDraft(byteCountMax: draft.valueByteCountMax)
         draft.isDirty = true
+    }
+
+    /// Writes a value of the log or the journal in its place, and notes how long LMDB looked for one.
+    func putValue(
+        _ key: some Key, byteCount: Int, in database: Database, last: Bool = false, _ transaction: inout Transaction,
+        fill: (UnsafeMutableRawBufferPointer) -> Void
+    ) throws(LMDBError) {
+        let begunNs = monotonicNs()
+        var foundNs = begunNs
+        try transaction.reserve(key, byteCount: byteCount, in: database, last: last) { bytes in
+            foundNs = monotonicNs()
+            fill(bytes)
+        }
+        // What fits a page takes the first free one.
+        if byteCount > 4096 { sizing.placed(inNs: foundNs - begunNs) }
     }
 
     /// Puts an operation into the entry being drafted, or into the next one.

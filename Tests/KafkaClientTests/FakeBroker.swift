@@ -15,6 +15,10 @@ final class FakeBroker: Sendable {
         case lostAfter
         /// Every partition of the request answers with this error and takes nothing.
         case refused(ErrorCode)
+        /// The request is carried out, and every partition answers with this error all the same.
+        case refusedAfter(ErrorCode)
+        /// The request is carried out at once and answered so many milliseconds later; what comes after it waits too.
+        case late(Int64)
         /// All that is known of producers is forgotten first.
         case amnesia
     }
@@ -92,16 +96,29 @@ final class FakeBroker: Sendable {
 
     // MARK: Requests
 
-    /// The response on the wire, nil to end the connection instead; an empty one where there is none to give.
-    func answer(_ frame: Frame) -> [UInt8]? {
+    /// The response on the wire and by how many milliseconds it is late; nil to end the connection instead, and an empty one where
+    /// there is none to give.
+    func answer(_ frame: Frame) -> (bytes: [UInt8], lateMs: Int64)? {
         guard let header = try? RequestHeader(frame.span) else { return nil }
+        guard header.key == .produce else { return answer(header, frame).map { ($0, 0) } }
+        let number = state.withLock { state in
+            state.produceCount += 1
+            return state.produceCount
+        }
+        let fault = fault(number)
+        guard let request = try? decodeRequest(ProduceRequest.self, header, frame.span), let bytes = produce(header, request, frame, fault)
+        else { return nil }
+        if case .late(let ms) = fault { return (bytes, ms) }
+        return (bytes, 0)
+    }
+
+    private func answer(_ header: RequestHeader, _ frame: Frame) -> [UInt8]? {
         switch header.key {
         case .apiVersions: return apiVersions(header)
         case .metadata: return respond(header, metadata(), frame)
         case .initProducerID: return respond(header, initProducerID(), frame)
         case .listOffsets:
             return (try? decodeRequest(ListOffsetsRequest.self, header, frame.span)).map { respond(header, listOffsets($0), frame) }
-        case .produce: return (try? decodeRequest(ProduceRequest.self, header, frame.span)).flatMap { produce(header, $0, frame) }
         case .fetch: return (try? decodeRequest(FetchRequest.self, header, frame.span)).map { fetch(header, $0) }
         default: return nil
         }
@@ -168,12 +185,7 @@ final class FakeBroker: Sendable {
         }
     }
 
-    private func produce(_ header: RequestHeader, _ request: ProduceRequest, _ frame: Frame) -> [UInt8]? {
-        let number = state.withLock { state in
-            state.produceCount += 1
-            return state.produceCount
-        }
-        let fault = fault(number)
+    private func produce(_ header: RequestHeader, _ request: ProduceRequest, _ frame: Frame, _ fault: Fault?) -> [UInt8]? {
         if case .lostBefore = fault { return nil }
         var response = ProduceResponse()
         response.responses = request.topicData.map { topic in
@@ -187,6 +199,7 @@ final class FakeBroker: Sendable {
                     } else {
                         if case .amnesia = fault { state.withLock { $0.logs[Int(part.index)].producers = [:] } }
                         (answer.errorCode, answer.baseOffset) = append(part, frame)
+                        if case .refusedAfter(let code) = fault { (answer.errorCode, answer.baseOffset) = (code, -1) }
                     }
                     return answer
                 }
@@ -261,17 +274,34 @@ private final class FakeBrokerHandler: ChannelInboundHandler {
     private let broker: FakeBroker
     private var assembler = FrameAssembler(byteCountMax: 1 << 26)
     private var isLost = false
+    /// Answers that are late, and those behind them.
+    private var waiting: [ByteBuffer] = []
+    private var lastDue = NIODeadline.now()
 
     init(_ broker: FakeBroker) { self.broker = broker }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var buffer = Self.unwrapInboundIn(data)
         while !isLost, let frame = try? assembler.next(from: &buffer) {
-            guard let bytes = broker.answer(frame) else {
+            guard let (bytes, lateMs) = broker.answer(frame) else {
                 isLost = true
                 return context.close(promise: nil)
             }
-            context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
+            let answer = ByteBuffer(bytes: bytes)
+            if waiting.isEmpty, lateMs == 0 {
+                context.writeAndFlush(Self.wrapOutboundOut(answer), promise: nil)
+            } else {
+                wait(answer, lateMs, context)
+            }
+        }
+    }
+
+    private func wait(_ answer: ByteBuffer, _ lateMs: Int64, _ context: ChannelHandlerContext) {
+        waiting.append(answer)
+        lastDue = max(lastDue, .now() + .milliseconds(lateMs))
+        context.eventLoop.assumeIsolated().scheduleTask(deadline: lastDue) { [self] in
+            guard !isLost else { return }
+            context.writeAndFlush(Self.wrapOutboundOut(waiting.removeFirst()), promise: nil)
         }
     }
 }

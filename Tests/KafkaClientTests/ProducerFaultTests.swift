@@ -1,3 +1,4 @@
+import Foundation
 import KafkaProtocol
 import NIOCore
 import Synchronization
@@ -91,17 +92,27 @@ struct ProducerFaultTests {
         await broker.stop()
     }
 
-    @Test(arguments: 1...60)
+    /// `LMBROKER_SEED=7 swift test --filter ProducerFaultTests` runs one seed alone, `LMBROKER_SEEDS=2000` that many.
+    private static var seeds: [UInt64] {
+        let environment = ProcessInfo.processInfo.environment
+        if let only = environment["LMBROKER_SEED"].flatMap(UInt64.init) { return [only] }
+        return Array(1...(environment["LMBROKER_SEEDS"].flatMap(UInt64.init) ?? 60))
+    }
+
+    @Test(arguments: seeds)
     func nothingIsLostRepeatedOrReorderedWhateverFails(seed: UInt64) async throws {
         let dice = Dice(seed: seed)
         let broker = try await FakeBroker.start(partitionCount: 3) { request in
-            switch dice.roll(request, below: 12) {
+            switch dice.roll(request, below: 16) {
             case 0: .lostBefore
             case 1: .lostAfter
             case 2: .refused(.notLeaderOrFollower)
             case 3: .refused(.requestTimedOut)
             case 4: .refused(.kafkaStorageError)
             case 5: .refused(.notEnoughReplicas)
+            case 6: .refusedAfter(.notEnoughReplicasAfterAppend)
+            case 7: .refusedAfter(.requestTimedOut)
+            case 8: .late(Int64(dice.roll(request + 1_000_000, below: 5)))
             default: nil
             }
         }
