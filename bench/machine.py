@@ -10,14 +10,6 @@ MEGABYTE = 1e6
 PATTERN = b"\1" * (64 << 20)
 
 
-def evict(directory):
-    """Drops a stopped store's pages from the page cache, so that the next read is cold."""
-    os.sync()
-    for path in pathlib.Path(directory).iterdir():
-        with open(path, "rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
 def back_memory():
     """Touches memory so that a virtual machine's host has backed what the page cache is about to take.
 

@@ -98,10 +98,6 @@ extension Admin {
     private func at<Result>(
         _ resource: ConfigResource, _ operation: (Connection) async throws(ClientError) -> Result
     ) async throws(ClientError) -> Result {
-        guard case .broker(let id?) = resource else { return try await atController(operation) }
-        return try await cluster.retrying { () async throws(ClientError) in
-            if cluster.metadata.brokers[id] == nil { try await cluster.refresh([]) }
-            return try await operation(try await cluster.connection(to: id))
-        }
+        if case .broker(let id?) = resource { try await atBroker(id, operation) } else { try await atController(operation) }
     }
 }

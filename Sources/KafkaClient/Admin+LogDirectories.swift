@@ -19,9 +19,8 @@ extension Admin {
     /// Where a broker keeps its records, and how much there is of them.
     public func logDirectories(of broker: Int32) async throws(ClientError) -> [LogDirectory] {
         let request = DescribeLogDirsRequest { $0.topics = nil }
-        return try await cluster.retrying { () async throws(ClientError) in
-            if cluster.metadata.brokers[broker] == nil { try await cluster.refresh([]) }
-            let response = try await cluster.connection(to: broker).call(request)
+        return try await atBroker(broker) { (connection) async throws(ClientError) in
+            let response = try await connection.call(request)
             try check(response.errorCode, nil, "broker \(broker) does not describe its directories")
             return response.results.map { LogDirectory($0) }
         }

@@ -111,6 +111,16 @@ public struct Admin: Sendable {
         }
     }
 
+    /// Does `operation` at a broker by its id, for what only that one knows.
+    func atBroker<Result>(
+        _ id: Int32, _ operation: (Connection) async throws(ClientError) -> Result
+    ) async throws(ClientError) -> Result {
+        try await cluster.retrying { () async throws(ClientError) in
+            if cluster.metadata.brokers[id] == nil { try await cluster.refresh([]) }
+            return try await operation(try await cluster.connection(to: id))
+        }
+    }
+
     func check(_ code: ErrorCode, _ message: String?, _ sentence: String) throws(ClientError) {
         guard code != .none else { return }
         throw .broker(code, message.map { "\(sentence): \($0)" } ?? sentence)

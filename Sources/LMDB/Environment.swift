@@ -3,7 +3,7 @@ internal import CLMDB
 /// One memory-mapped environment. Snapshots may be taken on any thread; at most one transaction writes at a time.
 ///
 /// Opened with `MDB_NOTLS`, so that a snapshot may move between threads. Every commit is synced: neither `MDB_NOSYNC`
-/// nor `MDB_WRITEMAP` is ever used. The kernel reads ahead until `Snapshot.expectScatteredReads` is called.
+/// nor `MDB_WRITEMAP` is ever used. The kernel reads ahead until `expectScatteredReads` is called.
 @safe public final class Environment: @unchecked Sendable {
     // Unchecked: LMDB guards its environment handle with its own locks.
     let handle: OpaquePointer

@@ -5,9 +5,8 @@
 /// free but in short runs, every commit does that. So when finding room takes long, values are made shorter, and after
 /// a while longer again (`docs/decisions/0011-extent-sizes.md`).
 struct ExtentSizing {
-    /// At most this many bytes go into a value, behind the header of an overflow page. What is longer and cannot be cut goes into
-    /// one of its own.
-    var byteCountMax: Int { pages * 4096 - 16 }
+    /// At most this many bytes go into a value. What is longer and cannot be cut goes into one of its own.
+    var byteCountMax: Int { valueByteCount(pages: pages) }
     private(set) var pages: Int
     private var changedNs: UInt64
     private var isOnTrial = false

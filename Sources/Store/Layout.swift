@@ -66,9 +66,12 @@ struct Databases: Sendable {
     }
 }
 
-/// The largest value put into the journal or the log: 64 pages, less the header of LMDB's overflow page.
-/// Longer ones make LMDB's search for contiguous free pages slow (see `docs/decisions/0001-journal-and-extents.md`), and sometimes these do (`ExtentSizing`).
-let extentByteCountMax = 64 * 4096 - 16
+/// The largest value put into the journal or the log, 64 pages. Longer ones make LMDB's search for contiguous free pages slow
+/// (see `docs/decisions/0001-journal-and-extents.md`), and sometimes these do (`ExtentSizing`).
+let extentByteCountMax = valueByteCount(pages: ExtentSizing.pagesMax)
+
+/// What a value of so many pages holds: LMDB's overflow pages begin with a header.
+func valueByteCount(pages: Int) -> Int { pages * 4096 - 16 }
 
 /// An append of at least this many bytes goes straight into its partition's keyspace.
 let directByteCountMin = 64 * 1024

@@ -62,7 +62,7 @@ struct ConfigDescribe: AsyncParsableCommand {
                 if json {
                     try out.append { write(config, origin, to: &$0) }
                 } else {
-                    table.add(config.name, config.isSensitive ? "(hidden)" : config.value ?? "(none)", origin, note)
+                    table.add(config.name, config.shownValue, origin, note)
                 }
             }
             if !json { for line in table.lines { try out.print(line) } }
@@ -74,9 +74,14 @@ struct ConfigDescribe: AsyncParsableCommand {
         out += "{\"name\":".utf8
         JSONText.string(config.name, to: &out)
         out += ",\"value\":".utf8
-        if let value = config.value { JSONText.string(value, to: &out) } else { out += "null".utf8 }
+        JSONText.optional(config.value, to: &out)
         out += ",\"from\":\"\(origin)\",\"read_only\":\(config.readOnly),\"sensitive\":\(config.isSensitive)}\n".utf8
     }
+}
+
+extension DescribeConfigsResponse.Config {
+    /// For people.
+    var shownValue: String { isSensitive ? "(hidden)" : value ?? "(none)" }
 }
 
 /// Where a value comes from (KIP-226).

@@ -49,6 +49,10 @@ enum JSONText {
         }
     }
 
+    static func optional(_ text: String?, to out: inout [UInt8]) {
+        if let text { string(text, to: &out) } else { out += "null".utf8 }
+    }
+
     static func string(_ text: String, to out: inout [UInt8]) {
         out.append(UInt8(ascii: "\""))
         for byte in text.utf8 {

@@ -63,7 +63,7 @@ struct TopicDescribe: AsyncParsableCommand {
             let all = topic.partitions.map { TopicPartition(name, $0.index) }
             let first = try await admin.offsets(Dictionary(all.map { ($0, .earliest) }) { $1 })
             let end = try await admin.offsets(Dictionary(all.map { ($0, .latest) }) { $1 })
-            let configs = try await admin.describeConfigs(.topic(name)).filter { allConfigs || $0.configSource == 1 }
+            let configs = try await admin.describeConfigs(.topic(name)).filter { allConfigs || ConfigOrigin($0) == .topic }
             let out = StandardOutput()
             if json {
                 try out.append { writeJSON(topic, first, end, configs, to: &$0) }
@@ -91,7 +91,7 @@ struct TopicDescribe: AsyncParsableCommand {
         lines += table.lines
         if !configs.isEmpty {
             var table = TextTable("SETTING", "VALUE")
-            for config in configs { table.add(config.name, config.isSensitive ? "(hidden)" : config.value ?? "(none)") }
+            for config in configs { table.add(config.name, config.shownValue) }
             lines += [""] + table.lines
         }
         return lines
@@ -116,7 +116,7 @@ struct TopicDescribe: AsyncParsableCommand {
             if index > 0 { out.append(UInt8(ascii: ",")) }
             JSONText.string(config.name, to: &out)
             out.append(UInt8(ascii: ":"))
-            if let value = config.value { JSONText.string(value, to: &out) } else { out.append(contentsOf: "null".utf8) }
+            JSONText.optional(config.value, to: &out)
         }
         out.append(contentsOf: "}}\n".utf8)
     }

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 
-from messages import API_VERSIONS, CREATE_TOPICS
+from messages import API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS
 from waiting import wait_for
 from wire import Connection, ConnectionClosed
 
@@ -44,6 +44,14 @@ def verify(directory, timeout=300):
     done = lmbroker("verify", directory, check=False, timeout=timeout)
     assert done.returncode == 0, f"verify found faults in {directory}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
     return done
+
+
+def evict(directory):
+    """Takes a stopped store's pages out of the page cache: who comes next finds them on the disk."""
+    os.sync()
+    for path in pathlib.Path(directory).iterdir():
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class Broker:
@@ -150,14 +158,6 @@ class Broker:
         """How many commits the file has seen: LMDB's own count."""
         return int(re.search(r"Last transaction ID: (\d+)", run_tool("mdb_stat", "-e", self.directory).stdout)[1])
 
-    def evict(self):
-        """Takes the store's pages out of the page cache, while the broker is down: what comes next finds them on the disk."""
-        assert self.process is None
-        os.sync()
-        for path in self.directory.iterdir():
-            with open(path, "rb") as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
     def bytes_read(self):
         """Bytes that the process has had read from the disk."""
         return int(re.search(r"^read_bytes: (\d+)", pathlib.Path(f"/proc/{self.pid}/io").read_text(), re.M)[1])
@@ -174,3 +174,9 @@ class Broker:
                 configs=[dict(name=k.replace("_", "."), value=str(v)) for k, v in configs.items()])])
         assert reply.topics[0].error_code == 0, reply.topics[0]
         return reply.topics[0].topic_id
+
+    def delete_topic(self, name):
+        """Deletes a topic over the raw wire; its space is freed by later commits."""
+        with self.connect(timeout=60) as connection:
+            reply = connection.ask(DELETE_TOPICS, 6, timeout_ms=30_000, topics=[dict(name=name)])
+        assert reply.responses[0].error_code == 0, reply.responses[0]

@@ -4,8 +4,7 @@ LMDB looks at the first page of every value that it deletes; a page fault there 
 in the end, and each producer would wait for it.
 """
 
-from broker import verify
-from messages import DELETE_TOPICS
+from broker import evict, verify
 from records import batch
 from waiting import wait_for
 from wire_requests import produce
@@ -21,12 +20,10 @@ def test_a_cold_topic_is_deleted_without_being_read(start_broker):
         for _ in range(BATCHES):
             assert produce(connection, "cold", records).error_code == 0
     broker.stop()
-    broker.evict()
+    evict(broker.directory)
     broker.start()
     before = broker.bytes_read()
-    with broker.connect() as connection:
-        reply = connection.ask(DELETE_TOPICS, 6, timeout_ms=10_000, topics=[dict(name="cold")])
-    assert reply.responses[0].error_code == 0
+    broker.delete_topic("cold")
     wait_for(lambda: broker.extents() == 0, "the topic's extents are still there")
     read = broker.bytes_read() - before
     assert read > 0, "it was not cold"

@@ -22,7 +22,6 @@ import pytest
 
 import soak_plan
 from broker import BINARY, ROOT, run_tool, verify
-from messages import DELETE_TOPICS
 from soak_watch import PAGE, CommitTimes, MachineUse, file_bytes, free_list, live_bytes, pinned_bytes
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", 600))
@@ -102,9 +101,7 @@ class Fleeting:
         if self.missing is not None:
             create(self.broker, self.missing)
         self.missing = self.topics[number % len(self.topics)]
-        with self.broker.connect() as connection:
-            reply = connection.ask(DELETE_TOPICS, 6, timeout_ms=10000, topics=[dict(name=self.missing.name)])
-        assert reply.responses[0].error_code == 0, reply.responses[0]
+        self.broker.delete_topic(self.missing.name)
         self.deleted += 1
 
 

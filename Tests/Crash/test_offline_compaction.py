@@ -13,7 +13,6 @@ import pytest
 
 from broker import BINARY, lmbroker, run_tool, verify
 from members import commit, committed
-from messages import DELETE_TOPICS
 from records import batch, batches
 from waiting import wait_for
 from wire_requests import fetch_one, produce
@@ -46,9 +45,8 @@ def emptied(start_broker):
             if number % 10 == 0:
                 assert produce(connection, "kept", batch([value(number)])).error_code == 0
         assert commit(connection, "readers", {("kept", 0): 7}) == [0]
-        reply = connection.ask(DELETE_TOPICS, 6, timeout_ms=10000, topics=[dict(name="gone")])
-        assert reply.responses[0].error_code == 0
-        wait_for(lambda: stat(broker.directory)["free_bytes"] > BATCHES * 90_000, "the deleted topic's pages to be free")
+    broker.delete_topic("gone")
+    wait_for(lambda: stat(broker.directory)["free_bytes"] > BATCHES * 90_000, "the deleted topic's pages to be free")
     broker.stop()
     return broker
 

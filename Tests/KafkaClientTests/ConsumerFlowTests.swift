@@ -12,19 +12,7 @@ struct ConsumerFlowTests {
         let broker = LiveBroker()
         try await broker.start()
         let cluster = broker.cluster()
-        try await Admin(cluster).createTopic("t", partitions: 3)
-        var writing = ProducerOptions()
-        writing.batchByteCount = 500
-        let producer = Producer(cluster, options: writing)
-        let topic = try await producer.topic("t")
-        for number in 0..<Self.count {
-            let value = Array("\(number)".utf8)
-            for partition in Int32(0)..<3 {
-                let isTaken = try value.withUnsafeBytes { try topic.enqueue(key: nil, value: $0, partition: partition) }
-                #expect(isTaken)
-            }
-        }
-        await producer.close()
+        try await writeNumbers(Self.count, to: "t", partitions: 3, cluster)
         var reading = ConsumerOptions()
         reading.bufferByteCountMax = 2_000
         reading.partitionByteCountMax = 600
@@ -38,11 +26,7 @@ struct ConsumerFlowTests {
 
     /// Reads until each of these partitions has come to its end; returns all offsets, by partition, in the order in which they came.
     private func readToTheEnd(_ consumer: Consumer, _ partitions: Set<Int32>, after first: [Int32: [Int64]] = [:]) async throws -> [Int32: [Int64]] {
-        var offsets = first
-        while !partitions.allSatisfy({ offsets[$0]?.last == Int64(Self.count - 1) }), let fetched = try await consumer.next() {
-            for record in try fetched.records() { offsets[record.partition.partition, default: []].append(record.offset) }
-        }
-        return offsets
+        try await readOffsets(through: Int64(Self.count - 1), of: partitions, after: first) { try await consumer.next() }
     }
 
     @Test func aPausedPartitionRestsWhileOthersGoOnAndLosesNothing() async throws {

@@ -3,6 +3,7 @@ import Foundation
 import KafkaClient
 import Logging
 import Store
+import Testing
 
 /// A real broker over a store in a directory of its own, which can be stopped and started again on the same port.
 final class LiveBroker {
@@ -44,4 +45,32 @@ final class LiveBroker {
         options.backoff = Backoff(initialMs: 5, maximumMs: 50)
         return Cluster(bootstrap: [BrokerAddress(host: "127.0.0.1", port: port)], options: options)
     }
+}
+
+/// Makes a topic each of whose partitions has the values 0 to `count` − 1, in many small batches.
+func writeNumbers(_ count: Int, to topic: String, partitions: Int32, _ cluster: Cluster) async throws {
+    try await Admin(cluster).createTopic(topic, partitions: partitions)
+    var options = ProducerOptions()
+    options.batchByteCount = 500
+    let producer = Producer(cluster, options: options)
+    let target = try await producer.topic(topic)
+    for number in 0..<count {
+        let value = Array("\(number)".utf8)
+        for partition in 0..<partitions {
+            let isTaken = try value.withUnsafeBytes { try target.enqueue(key: nil, value: $0, partition: partition) }
+            #expect(isTaken)
+        }
+    }
+    await producer.close()
+}
+
+/// Reads until each of these partitions has come to the offset `last`; returns all offsets, by partition, in the order in which they came.
+func readOffsets(
+    through last: Int64, of partitions: Set<Int32>, after first: [Int32: [Int64]] = [:], _ next: () async throws -> FetchedRecords?
+) async throws -> [Int32: [Int64]] {
+    var offsets = first
+    while !partitions.allSatisfy({ offsets[$0]?.last == last }), let fetched = try await next() {
+        for record in try fetched.records() { offsets[record.partition.partition, default: []].append(record.offset) }
+    }
+    return offsets
 }

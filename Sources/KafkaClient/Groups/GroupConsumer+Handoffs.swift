@@ -23,7 +23,7 @@ extension GroupConsumer {
         driver.tell(.handedOver)
     }
 
-    private static func ordered(_ partitions: Set<TopicPartition>) -> [TopicPartition] {
+    static func ordered(_ partitions: Set<TopicPartition>) -> [TopicPartition] {
         partitions.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
     }
 

@@ -39,8 +39,7 @@ extension GroupConsumer {
     public var paused: Set<TopicPartition> { reader.paused }
 
     private func checkAssigned(_ partitions: Set<TopicPartition>) throws(ClientError) {
-        let foreign = partitions.subtracting(assignment)
-        guard let first = foreign.min(by: { ($0.topic, $0.partition) < ($1.topic, $1.partition) }) else { return }
+        guard let first = Self.ordered(partitions.subtracting(assignment)).first else { return }
         throw .invalid("\(first) is not assigned to this member of the group \(group) now")
     }
 }

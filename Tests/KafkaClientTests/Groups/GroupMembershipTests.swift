@@ -172,13 +172,19 @@ import Testing
         #expect(script.handed.last == .assign(names(1)))
     }
 
-    @Test func cooperativeMembersGiveUpOnlyWhatMovesAndJoinAgain() throws {
+    /// Holds partitions 0 and 1 of generation 1, and is joining again.
+    private func cooperativeMemberToldOfARebalance() -> Script {
         var script = Script { $0.assignors = [.cooperativeSticky] }
         script.tell(.subscribe(["topic"]))
         script.joinAndSync([0, 1], assignor: "cooperative-sticky")
         script.tell(.handedOver)
         script.pass(3_000)
         script.answer(.heartbeat(HeartbeatResponse { $0.errorCode = .rebalanceInProgress }))
+        return script
+    }
+
+    @Test func cooperativeMembersGiveUpOnlyWhatMovesAndJoinAgain() throws {
+        var script = cooperativeMemberToldOfARebalance()
         let told = try MemberSubscription(try #require(script.join?.protocols.first?.metadata))
         #expect(Set(told.owned) == names(0, 1) && told.generation == 1)
         script.joinAndSync([1], generation: 2, assignor: "cooperative-sticky")
@@ -222,12 +228,7 @@ import Testing
 
     /// The commit's answer and the join's come over two connections, in any order.
     @Test func aCommitThatIsOvertakenByARebalanceCostsNothing() {
-        var script = Script { $0.assignors = [.cooperativeSticky] }
-        script.tell(.subscribe(["topic"]))
-        script.joinAndSync([0, 1], assignor: "cooperative-sticky")
-        script.tell(.handedOver)
-        script.pass(3_000)
-        script.answer(.heartbeat(HeartbeatResponse { $0.errorCode = .rebalanceInProgress }))
+        var script = cooperativeMemberToldOfARebalance()
         #expect(script.question == "join")
         script.tell(.commitRefused(.illegalGeneration, generation: 1))
         #expect(script.handed == [.assign(names(0, 1))])

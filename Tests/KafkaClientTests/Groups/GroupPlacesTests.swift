@@ -12,19 +12,7 @@ struct GroupPlacesTests {
         let broker = LiveBroker()
         try await broker.start(["group.initial.rebalance.delay.ms=0"])
         let cluster = broker.cluster()
-        try await Admin(cluster).createTopic("t", partitions: 2)
-        var writing = ProducerOptions()
-        writing.batchByteCount = 500
-        let producer = Producer(cluster, options: writing)
-        let topic = try await producer.topic("t")
-        for number in 0..<Self.count {
-            let value = Array("\(number)".utf8)
-            for partition in Int32(0)..<2 {
-                let isTaken = try value.withUnsafeBytes { try topic.enqueue(key: nil, value: $0, partition: partition) }
-                #expect(isTaken)
-            }
-        }
-        await producer.close()
+        try await writeNumbers(Self.count, to: "t", partitions: 2, cluster)
         var options = GroupConsumerOptions()
         options.autoCommitInterval = nil
         options.fetching.bufferByteCountMax = 2_000
@@ -38,11 +26,7 @@ struct GroupPlacesTests {
     }
 
     private func readToTheEnd(_ member: GroupConsumer, _ partitions: Set<Int32>, after first: [Int32: [Int64]] = [:]) async throws -> [Int32: [Int64]] {
-        var offsets = first
-        while !partitions.allSatisfy({ offsets[$0]?.last == Int64(Self.count - 1) }), let fetched = try await member.next() {
-            for record in try fetched.records() { offsets[record.partition.partition, default: []].append(record.offset) }
-        }
-        return offsets
+        try await readOffsets(through: Int64(Self.count - 1), of: partitions, after: first) { try await member.next() }
     }
 
     @Test func aPausedPartitionIsKeptAndRests() async throws {
