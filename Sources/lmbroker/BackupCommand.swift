@@ -21,10 +21,10 @@ struct BackupCommand: ParsableCommand {
             Exit status: 0 copied and synced; 1 not.
             """)
 
-    @Argument(help: ArgumentHelp("Where to: an empty or new directory.", valueName: "directory"))
+    @Argument(help: ArgumentHelp("Where to: an empty or new directory.", valueName: "directory"), completion: .directory)
     var target: String
 
-    @Option(help: ArgumentHelp("The data directory of the broker.", valueName: "directory"))
+    @Option(help: ArgumentHelp("The data directory of the broker.", valueName: "directory"), completion: .directory)
     var data = "./data"
 
     @Flag(help: "Leave free pages out. Slower, and meanwhile the broker's file grows by what it writes.")

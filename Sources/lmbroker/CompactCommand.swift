@@ -23,7 +23,7 @@ struct CompactCommand: ParsableCommand {
             Exit status: 0 done, or not needed; 1 refused or failed, and the store is what it was.
             """)
 
-    @Argument(help: ArgumentHelp("The data directory.", valueName: "directory"))
+    @Argument(help: ArgumentHelp("The data directory.", valueName: "directory"), completion: .directory)
     var directory: String
 
     @Option(help: ArgumentHelp("Leave the file alone unless at least this share of it is free, in percent.", valueName: "percent"))

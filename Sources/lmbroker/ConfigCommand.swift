@@ -12,7 +12,7 @@ struct ConfigCommand: AsyncParsableCommand {
 
 /// Whose settings they are.
 struct ConfigTarget: ParsableArguments {
-    @Option(name: [.short, .long], help: ArgumentHelp("A topic's settings.", valueName: "name"))
+    @Option(name: [.short, .long], help: ArgumentHelp("A topic's settings.", valueName: "name"), completion: Completions.topics)
     var topic: String?
 
     @Option(help: ArgumentHelp("A broker's settings, by its id (`lmbroker cluster` shows it).", valueName: "n"))

@@ -7,12 +7,15 @@ struct ConsumeCommand: AsyncParsableCommand {
         commandName: "consume",
         abstract: "Write the records of topics to standard output.",
         discussion: """
-            Each value on a line of its own, unless a format says otherwise; waits for more until it is interrupted, unless \
-            --until-end or --count says otherwise. Records of one partition come in order.
+            Each value on a line of its own, unless a view says otherwise; waits for more until it is interrupted, unless \
+            --to, --until-end or --count says otherwise. Records of one partition come in order.
 
               lmbroker consume greetings --until-end
               lmbroker consume events --from @2026-11-22T16:00 --format '%p:%o %k %s\\n'
+              lmbroker consume events --from @2026-11-22T16:00 --to @2026-11-22T17:00
               lmbroker consume events --json --count 10
+              lmbroker consume events --key 'user-1*' --header source=web --keys
+              lmbroker consume images --hex --count 1
               lmbroker consume payments --isolation read_committed
 
             With --group it shares the topics' partitions with everyone who reads in the same group, goes on where the group left \
@@ -23,11 +26,14 @@ struct ConsumeCommand: AsyncParsableCommand {
               lmbroker consume orders --group billing --until-end --json
 
             In a format: %t topic, %p partition, %o offset, %k key, %s value, %T timestamp in milliseconds since 1970, \
-            %h headers, %K and %S the lengths of key and value (-1 for null), %% a percent sign; \\n, \\t, \\r, \\0, \\xHH, \\\\.
+            %h headers, %K and %S the lengths of key and value (-1 for null), %% a percent sign; \\n, \\t, \\r, \\0, \\xHH, \\\\. \
+            %k and %s can be followed by {hex}, {base64} or {json}.
+
+            In a pattern, * stands for any bytes or none and ? for one byte; \\* and \\? for themselves.
             """
     )
 
-    @Argument(help: "The topics to read.")
+    @Argument(help: "The topics to read.", completion: Completions.topics)
     var topics: [String]
 
     @OptionGroup var client: ClientOptions
@@ -36,24 +42,45 @@ struct ConsumeCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "Where to begin: beginning, end, an offset, or @ and a time (milliseconds since 1970, or ISO 8601, UTC unless it says otherwise).",
             valueName: "place"))
-    var from = StartPoint(.earliest)
+    var from = LogPlace(.earliest)
+
+    @Option(
+        help: ArgumentHelp(
+            "Where to end, a place as in --from, before the record there; what is not written yet when reading begins is not waited for.",
+            valueName: "place"))
+    var to: LogPlace?
+
+    @Flag(help: "The same as --to end.")
+    var untilEnd = false
 
     @Option(help: ArgumentHelp("Read this partition only; may be given several times.", valueName: "n"))
     var partition: [Int32] = []
 
     @OptionGroup(title: "Reading in a group") var group: GroupReadingOptions
 
-    @Option(help: ArgumentHelp("End after so many records.", valueName: "n"))
+    @Option(help: ArgumentHelp("End after so many records were written.", valueName: "n"))
     var count: Int?
 
-    @Flag(help: "End where the partitions ended when reading began.")
-    var untilEnd = false
+    @Option(help: ArgumentHelp("Only records whose key matches.", valueName: "pattern"))
+    var key: BytePattern?
+
+    @Option(
+        help: ArgumentHelp(
+            "Only records with this header, with a value that matches; may be given several times for several headers.",
+            valueName: "name[=pattern]"))
+    var header: [HeaderPattern] = []
 
     @Option(help: ArgumentHelp("How to write a record.", valueName: "format"))
     var format: String?
 
     @Flag(help: "Write each record as one line of JSON; what is not UTF-8 comes in base64.")
     var json = false
+
+    @Flag(help: "Write the key and a tab before each value.")
+    var keys = false
+
+    @Flag(help: "Write each record's place, then its key, headers and value as hexdump -C does.")
+    var hex = false
 
     @Option(
         help: ArgumentHelp(
@@ -70,7 +97,10 @@ struct ConsumeCommand: AsyncParsableCommand {
         if Set(topics).count < topics.count { throw ValidationError("A topic is named twice.") }
         if topics.count > 1, !partition.isEmpty { throw ValidationError("--partition goes with one topic only.") }
         if group.group != nil { try group.validate(from: from, partitions: partition) } else { try group.validateAbsence() }
-        if json, format != nil { throw ValidationError("--json and --format exclude each other.") }
+        if [json, keys, hex, format != nil].count(where: { $0 }) > 1 {
+            throw ValidationError("--json, --keys, --hex and --format exclude each other.")
+        }
+        if untilEnd, to != nil { throw ValidationError("--to and --until-end exclude each other.") }
         if readCommitted, isolation == .uncommitted { throw ValidationError("--read-committed and --isolation read_uncommitted exclude each other.") }
         if let count, count < 0 { throw ValidationError("--count cannot be negative.") }
         if let format {
@@ -90,9 +120,9 @@ struct ConsumeCommand: AsyncParsableCommand {
             let interruption = Interruption { consumer.close() }
             let partitions = try await partitions(cluster)
             // Ends first: what is written between the two questions is not missed but left out.
-            let ends = untilEnd ? try await Admin(cluster).offsets(all(partitions, .latest), isolation: options.isolation) : nil
+            let ends = try await ends(cluster, partitions)
             let starts = try await consumer.assign(all(partitions, from.place))
-            var printer = RecordPrinter(format: try recordFormat, starts: starts, ends: ends, limit: count)
+            var printer = RecordPrinter(view: try view, filter: filter, starts: starts, ends: ends, limit: count)
             do {
                 try await print(consumer, &printer)
             } catch is StandardOutput.ReaderGone {
@@ -102,18 +132,24 @@ struct ConsumeCommand: AsyncParsableCommand {
         }
     }
 
-    /// Nil for JSON.
-    private var recordFormat: RecordFormat? {
-        get throws { json ? nil : try format.map { try RecordFormat(parsing: $0) } ?? .lines }
+    private var view: RecordView {
+        get throws {
+            if json { return .json }
+            if hex { return .hex }
+            if keys { return .format(.keys) }
+            return .format(try format.map { try RecordFormat(parsing: $0) } ?? .lines)
+        }
     }
+
+    private var filter: RecordFilter { RecordFilter(key: key, headers: header) }
 
     private func read(_ cluster: Cluster, group name: String) async throws {
         let partitions = try await partitions(cluster)
-        let ends = untilEnd ? try await Admin(cluster).offsets(all(partitions, .latest), isolation: isolationLevel) : nil
+        let ends = try await ends(cluster, partitions)
         var fetching = ConsumerOptions()
         fetching.isolation = isolationLevel
         let reading = GroupReading(cluster, group: name, options: group.options(from: from, fetching: fetching), ends: ends)
-        var printer = RecordPrinter(format: try recordFormat, starts: [:], ends: nil, limit: count)
+        var printer = RecordPrinter(view: try view, filter: filter, starts: nil, ends: ends, limit: count)
         try await reading.run(topics, &printer)
     }
 
@@ -128,6 +164,15 @@ struct ConsumeCommand: AsyncParsableCommand {
             all += numbers.map { TopicPartition(topic, $0) }
         }
         return all
+    }
+
+    /// Nil to go on for ever.
+    private func ends(_ cluster: Cluster, _ partitions: [TopicPartition]) async throws -> [TopicPartition: Int64]? {
+        guard let place = untilEnd ? .latest : to?.place else { return nil }
+        let admin = Admin(cluster)
+        let latest = try await admin.offsets(all(partitions, .latest), isolation: isolationLevel)
+        if place == .latest { return latest }
+        return latest.merging(try await admin.offsets(all(partitions, place), isolation: isolationLevel)) { min($0, $1) }
     }
 
     private func all(_ partitions: [TopicPartition], _ place: PartitionPlace) -> [TopicPartition: PartitionPlace] {

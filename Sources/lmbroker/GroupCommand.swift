@@ -67,7 +67,7 @@ struct GroupDelete: AsyncParsableCommand {
         commandName: "delete", abstract: "Delete groups without members, and what they have committed.",
         discussion: "Who reads in such a group later begins as a new one does. There is no way back but a backup.")
 
-    @Argument(help: "The groups' names.")
+    @Argument(help: "The groups' names.", completion: Completions.groups)
     var groups: [String]
 
     @OptionGroup var client: ClientOptions

@@ -14,7 +14,7 @@ struct GroupDescribe: AsyncParsableCommand {
             offset shows '-'.
             """)
 
-    @Argument(help: "The group's name.")
+    @Argument(help: "The group's name.", completion: Completions.groups)
     var group: String
 
     @OptionGroup var client: ClientOptions

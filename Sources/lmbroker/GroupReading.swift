@@ -5,7 +5,7 @@ import Synchronization
 
 /// Options of `consume` that only make sense in a group.
 struct GroupReadingOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Read as a member of this consumer group.", valueName: "name"))
+    @Option(help: ArgumentHelp("Read as a member of this consumer group.", valueName: "name"), completion: Completions.groups)
     var group: String?
 
     @Option(
@@ -28,7 +28,7 @@ struct GroupReadingOptions: ParsableArguments {
 
     private var isConsumer: Bool { groupProtocol == .consumer }
 
-    func validate(from place: StartPoint, partitions: [Int32]) throws {
+    func validate(from place: LogPlace, partitions: [Int32]) throws {
         if group?.isEmpty == true { throw ValidationError("--group needs a name.") }
         if !partitions.isEmpty { throw ValidationError("--group and --partition exclude each other: the group says who reads which partition.") }
         guard place.place == .earliest || place.place == .latest else {
@@ -49,7 +49,7 @@ struct GroupReadingOptions: ParsableArguments {
         if instanceID != nil { throw ValidationError("--instance-id goes with --group.") }
     }
 
-    func options(from place: StartPoint, fetching: ConsumerOptions) -> GroupConsumerOptions {
+    func options(from place: LogPlace, fetching: ConsumerOptions) -> GroupConsumerOptions {
         var options = GroupConsumerOptions()
         options.groupProtocol = isConsumer ? .consumer : .classic
         if isConsumer {

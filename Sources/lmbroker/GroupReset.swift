@@ -20,7 +20,7 @@ struct GroupReset: AsyncParsableCommand {
             orders,0,1234; --from-file names the partitions itself, but --topic narrows them.
             """)
 
-    @Argument(help: "The group's name.")
+    @Argument(help: "The group's name.", completion: Completions.groups)
     var group: String
 
     @OptionGroup var client: ClientOptions
@@ -52,7 +52,7 @@ struct GroupReset: AsyncParsableCommand {
     @Option(parsing: .unconditional, help: ArgumentHelp("So many records on, or back when negative.", valueName: "n"))
     var shiftBy: Int64?
 
-    @Option(help: ArgumentHelp("To the offsets in this file: topic,partition,offset on each line.", valueName: "file"))
+    @Option(help: ArgumentHelp("To the offsets in this file: topic,partition,offset on each line.", valueName: "file"), completion: .file())
     var fromFile: String?
 
     @Flag(help: "Only show what would change.")

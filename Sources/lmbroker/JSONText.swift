@@ -49,6 +49,14 @@ enum JSONText {
         }
     }
 
+    /// The text, or the base64 of what is not UTF-8.
+    static func value(_ bytes: UnsafeRawBufferPointer, to out: inout [UInt8]) {
+        if let text = String(validating: bytes, as: UTF8.self) { return string(text, to: &out) }
+        out.append(UInt8(ascii: "\""))
+        base64(bytes, to: &out)
+        out.append(UInt8(ascii: "\""))
+    }
+
     static func optional(_ text: String?, to out: inout [UInt8]) {
         if let text { string(text, to: &out) } else { out += "null".utf8 }
     }

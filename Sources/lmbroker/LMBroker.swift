@@ -13,7 +13,8 @@ struct LMBroker: AsyncParsableCommand {
               echo hello | lmbroker produce greetings
               lmbroker consume greetings --until-end
 
-            The client commands work with any Kafka-compatible broker: say which with --broker.
+            The client commands work with any Kafka-compatible broker: say which with --broker. \
+            `lmbroker --generate-completion-script bash` (or zsh, or fish) writes what lets the shell complete them.
 
             Exit status: 0 done; 1 refused or not all done, with a sentence on standard error; \
             64 the command line makes no sense; 69 no broker can be reached; 130 interrupted.

@@ -1,7 +1,7 @@
 public import ArgumentParser
 public import KafkaClient
-public import KafkaProtocol
 import Dispatch
+import KafkaProtocol
 import NIOCore
 import Synchronization
 
@@ -21,16 +21,16 @@ struct ProduceCommand: AsyncParsableCommand {
             """
     )
 
-    @Argument(help: "The topic to write to.")
+    @Argument(help: "The topic to write to.", completion: Completions.topics)
     var topic: String
 
-    @Argument(help: ArgumentHelp("Files to read instead of standard input, one after the other; - stands for it.", valueName: "file"))
+    @Argument(help: ArgumentHelp("Files to read instead of standard input, one after the other; - stands for it.", valueName: "file"), completion: .file())
     var files: [String] = []
 
     @OptionGroup var client: ClientOptions
 
-    @Option(help: "Compression of batches: none, gzip, snappy, lz4 or zstd.")
-    var codec: CompressionCodec = .none
+    @Option(help: "Compression of batches.")
+    var codec = CodecName.none
 
     @Option(help: "Who must have a record before it counts: all (in-sync replicas), 1 (the leader) or 0 (nobody).")
     var acks: Acknowledgement = .all
@@ -99,7 +99,7 @@ struct ProduceCommand: AsyncParsableCommand {
     private func options(_ tally: DeliveryTally, _ places: DeliveryLines?) -> ProducerOptions {
         var options = ProducerOptions()
         options.acknowledgement = acks
-        options.codec = codec
+        options.codec = codec.codec
         options.isIdempotent = idempotent
         options.linger = .milliseconds(Int64(lingerMs))
         options.batchByteCount = batchSize
@@ -185,15 +185,19 @@ private final class DeliveryLines: Sendable {
     func finish() { queue.sync {} }
 }
 
-extension CompressionCodec: ExpressibleByArgument {
-    public init?(argument: String) {
-        guard let codec = Self.allCases.first(where: { "\($0)" == argument }) else { return nil }
-        self = codec
+/// A codec as the command line names it. The parser shows the raw values of what has them, and a codec's are numbers.
+enum CodecName: String, ExpressibleByArgument, CaseIterable {
+    case none, gzip, snappy, lz4, zstd
+
+    var codec: CompressionCodec {
+        switch self {
+        case .none: .none
+        case .gzip: .gzip
+        case .snappy: .snappy
+        case .lz4: .lz4
+        case .zstd: .zstd
+        }
     }
-
-    public static var allValueStrings: [String] { allCases.map { "\($0)" } }
-
-    public var defaultValueDescription: String { "\(self)" }
 }
 
 extension Acknowledgement: ExpressibleByArgument {
@@ -207,6 +211,7 @@ extension Acknowledgement: ExpressibleByArgument {
     }
 
     public static var allValueStrings: [String] { ["all", "1", "0"] }
+    public static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
     public var defaultValueDescription: String { self == .all ? "all" : "\(rawValue)" }
 }
 

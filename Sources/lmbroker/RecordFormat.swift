@@ -4,20 +4,31 @@ import KafkaProtocol
 struct RecordFormat: Equatable {
     enum Part: Equatable {
         case literal([UInt8])
-        case topic, partition, offset, timestamp, key, value, keyLength, valueLength, headers
+        case topic, partition, offset, timestamp, keyLength, valueLength, headers
+        case key(Spelling), value(Spelling)
+    }
+
+    /// How the bytes of a key or value are written.
+    enum Spelling: String, CaseIterable {
+        case plain, hex, base64
+        /// As a string of JSON if it is UTF-8, else its base64 as one; null is null.
+        case json
     }
 
     var parts: [Part]
 
     /// The value and a newline.
-    static let lines = RecordFormat(parts: [.value, .literal([0x0a])])
+    static let lines = RecordFormat(parts: [.value(.plain), .literal([0x0a])])
+    /// The key, a tab, the value and a newline.
+    static let keys = RecordFormat(parts: [.key(.plain), .literal([0x09]), .value(.plain), .literal([0x0a])])
 
     /// Why a text is no format.
     struct Mistake: Error, CustomStringConvertible {
         var description: String
     }
 
-    /// Parses `%t`, `%p`, `%o`, `%k`, `%s`, `%T`, `%h`, `%K`, `%S`, `%%` and `\n`, `\t`, `\r`, `\0`, `\xHH`, `\\`.
+    /// Parses `%t`, `%p`, `%o`, `%k`, `%s`, `%T`, `%h`, `%K`, `%S`, `%%` and `\n`, `\t`, `\r`, `\0`, `\xHH`, `\\`; behind
+    /// `%k` and `%s` may be `{hex}`, `{base64}` or `{json}`.
     init(parsing text: String) throws {
         parts = []
         var bytes = Array(text.utf8)[...]
@@ -33,7 +44,7 @@ struct RecordFormat: Equatable {
                 } else {
                     if !literal.isEmpty { parts.append(.literal(literal)) }
                     literal = []
-                    parts.append(try Self.part(letter))
+                    parts.append(try Self.part(letter, &bytes))
                 }
             case UInt8(ascii: "\\"): literal.append(try Self.escape(&bytes))
             default: literal.append(byte)
@@ -44,19 +55,28 @@ struct RecordFormat: Equatable {
 
     init(parts: [Part]) { self.parts = parts }
 
-    private static func part(_ letter: UInt8) throws -> Part {
+    private static func part(_ letter: UInt8, _ rest: inout ArraySlice<UInt8>) throws -> Part {
         switch letter {
         case UInt8(ascii: "t"): .topic
         case UInt8(ascii: "p"): .partition
         case UInt8(ascii: "o"): .offset
         case UInt8(ascii: "T"): .timestamp
-        case UInt8(ascii: "k"): .key
-        case UInt8(ascii: "s"): .value
+        case UInt8(ascii: "k"): .key(try spelling(&rest))
+        case UInt8(ascii: "s"): .value(try spelling(&rest))
         case UInt8(ascii: "K"): .keyLength
         case UInt8(ascii: "S"): .valueLength
         case UInt8(ascii: "h"): .headers
         default: throw Mistake(description: "%\(Character(Unicode.Scalar(letter))) is none of %t %p %o %k %s %T %h %K %S %%")
         }
+    }
+
+    private static func spelling(_ rest: inout ArraySlice<UInt8>) throws -> Spelling {
+        guard rest.first == UInt8(ascii: "{") else { return .plain }
+        guard let end = rest.firstIndex(of: UInt8(ascii: "}")),
+            let spelling = Spelling(rawValue: String(decoding: rest[(rest.startIndex + 1)..<end], as: UTF8.self))
+        else { throw Mistake(description: "in {} comes hex, base64, json or plain; \\x7b is a brace that means itself") }
+        rest = rest[(end + 1)...]
+        return spelling
     }
 
     private static func escape(_ bytes: inout ArraySlice<UInt8>) throws -> UInt8 {
@@ -82,8 +102,8 @@ struct RecordFormat: Equatable {
         for part in parts {
             switch part {
             case .literal(let bytes): out.append(contentsOf: bytes)
-            case .value: if let value = record.value { reader.bytes(value).withUnsafeBytes { out.append(contentsOf: $0) } }
-            case .key: if let key = record.key { reader.bytes(key).withUnsafeBytes { out.append(contentsOf: $0) } }
+            case .value(let spelling): Self.write(record.value, reader, spelling, to: &out)
+            case .key(let spelling): Self.write(record.key, reader, spelling, to: &out)
             case .topic: out.append(contentsOf: topic.utf8)
             case .partition: out.append(contentsOf: String(partition).utf8)
             case .offset: out.append(contentsOf: String(record.offset).utf8)
@@ -91,6 +111,21 @@ struct RecordFormat: Equatable {
             case .keyLength: out.append(contentsOf: String(record.key?.length ?? -1).utf8)
             case .valueLength: out.append(contentsOf: String(record.value?.length ?? -1).utf8)
             case .headers: Self.write(reader.headers(of: record), to: &out)
+            }
+        }
+    }
+
+    private static func write(_ slice: FrameSlice?, _ reader: borrowing RecordReader, _ spelling: Spelling, to out: inout [UInt8]) {
+        guard let slice else {
+            if spelling == .json { out += "null".utf8 }
+            return
+        }
+        reader.bytes(slice).withUnsafeBytes { bytes in
+            switch spelling {
+            case .plain: out.append(contentsOf: bytes)
+            case .hex: for byte in bytes { HexDump.hex(byte, to: &out) }
+            case .base64: JSONText.base64(bytes, to: &out)
+            case .json: JSONText.value(bytes, to: &out)
             }
         }
     }

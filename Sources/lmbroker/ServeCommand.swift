@@ -23,10 +23,10 @@ struct ServeCommand: AsyncParsableCommand {
             exit status 0. SIGUSR1 makes a hot copy under lmbroker.backup.dir.
             """)
 
-    @Option(name: .customLong("config"), help: ArgumentHelp("A properties file, with Kafka's names.", valueName: "file"))
+    @Option(name: .customLong("config"), help: ArgumentHelp("A properties file, with Kafka's names.", valueName: "file"), completion: .file())
     var file: String?
 
-    @Option(help: ArgumentHelp("The data directory (./data unless the properties say log.dirs).", valueName: "directory"))
+    @Option(help: ArgumentHelp("The data directory (./data unless the properties say log.dirs).", valueName: "directory"), completion: .directory)
     var data: String?
 
     @Option(help: ArgumentHelp("Where to listen, instead of the listeners of the properties.", valueName: "host:port"))

@@ -14,7 +14,7 @@ struct StatCommand: ParsableCommand {
             Exit status: 0 shown; 1 the directory cannot be read as a store.
             """)
 
-    @Argument(help: ArgumentHelp("A data directory or a copy of one.", valueName: "directory"))
+    @Argument(help: ArgumentHelp("A data directory or a copy of one.", valueName: "directory"), completion: .directory)
     var directory = "./data"
 
     @Flag(help: "Print one JSON object.")

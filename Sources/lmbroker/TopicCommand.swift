@@ -57,7 +57,7 @@ struct TopicDelete: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "delete", abstract: "Delete topics and all their records. There is no way back but a backup.")
 
-    @Argument(help: "The topics' names.")
+    @Argument(help: "The topics' names.", completion: Completions.topics)
     var names: [String]
 
     @OptionGroup var client: ClientOptions
@@ -83,7 +83,7 @@ struct TopicAlter: AsyncParsableCommand {
             """
     )
 
-    @Argument(help: "The topic's name.")
+    @Argument(help: "The topic's name.", completion: Completions.topics)
     var name: String
 
     @OptionGroup var client: ClientOptions

@@ -43,7 +43,7 @@ struct TopicDescribe: AsyncParsableCommand {
         discussion: "Settings that are the broker's defaults are left out unless --all-configs asks for them."
     )
 
-    @Argument(help: "The topic's name.")
+    @Argument(help: "The topic's name.", completion: Completions.topics)
     var name: String
 
     @OptionGroup var client: ClientOptions

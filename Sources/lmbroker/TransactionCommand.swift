@@ -116,7 +116,7 @@ struct TransactionAbort: AsyncParsableCommand {
 
     @OptionGroup var client: ClientOptions
 
-    @Option(help: "The partition's topic.")
+    @Option(help: "The partition's topic.", completion: Completions.topics)
     var topic: String
 
     @Option(help: ArgumentHelp("The partition's number.", valueName: "n"))

@@ -13,7 +13,7 @@ struct VerifyCommand: ParsableCommand {
             Exit status: 0 all is as it should be; 1 something is not, or the directory cannot be read as a store.
             """)
 
-    @Argument(help: ArgumentHelp("A data directory or a copy of one.", valueName: "directory"))
+    @Argument(help: ArgumentHelp("A data directory or a copy of one.", valueName: "directory"), completion: .directory)
     var directory: String
 
     @Flag(help: "Print the report as one JSON object.")

@@ -73,6 +73,39 @@ def test_where_consume_begins_and_ends(broker, topic):
     assert consume(broker, topic, "--from", f"@{middle}", "--until-end").split() == [str(i) for i in range(10, 20)]
 
 
+def test_consume_ends_at_a_place(broker, topic):
+    produce(broker, topic, "".join(f"{i}\n" for i in range(10)))
+    middle = next_millisecond()
+    produce(broker, topic, "".join(f"{i}\n" for i in range(10, 20)))
+    numbers = [str(i) for i in range(20)]
+    assert consume(broker, topic, "--to", "3").split() == numbers[:3]
+    assert consume(broker, topic, "--from", "5", "--to", f"@{middle}").split() == numbers[5:10]
+    assert consume(broker, topic, "--to", "@2999-01-01").split() == numbers
+    assert consume(broker, topic, "--to", "1000").split() == numbers
+    assert consume(broker, topic, "--from", "5", "--to", "5") == consume(broker, topic, "--to", "beginning") == ""
+    # A group ends there, too, and goes on from there.
+    assert consume(broker, topic, "--group", topic, "--to", f"@{middle}").split() == numbers[:10]
+    assert consume(broker, topic, "--group", topic, "--to", "end").split() == numbers[10:]
+
+
+def test_consume_picks_records(broker, topic):
+    for header in ("source=web", "source=app"):
+        produce(broker, topic, "a1:x\na2:y\nb1:z\nno key\n", "--key-separator", ":", "--header", header)
+    assert consume(broker, topic, "--until-end", "--key", "a*").split() == ["x", "y"] * 2
+    assert consume(broker, topic, "--until-end", "--key", "?1", "--header", "source=w*", "--keys") == "a1\tx\nb1\tz\n"
+    assert consume(broker, topic, "--until-end", "--header", "none") == ""
+    # What is counted is what was written.
+    assert consume(broker, topic, "--key", "b1", "--count", "2").split() == ["z", "z"]
+    assert consume(broker, topic, "--group", topic, "--until-end", "--key", "a2", "--format", "%k{hex} %s{json}\n") == '6132 "y"\n' * 2
+
+
+def test_consume_dumps_bytes(broker, topic):
+    produce(broker, topic, "k:value\n", "--key-separator", ":", "--header", "h=1")
+    lines = consume(broker, topic, "--hex", "--count", "1").splitlines()
+    assert lines[0].startswith(f"{topic}-0 offset 0 at 20") and lines[0].endswith("Z")
+    assert [line.split("  |")[-1] for line in lines if "|" in line] == ["k|", "1|", "value|"]
+
+
 def test_consume_prints_json(broker, topic):
     run_tool("kcat", "-b", broker.bootstrap, "-P", "-t", topic, "-K", ":", "-H", "h=1", stdin="k:v\n")
     line, = consume(broker, topic, "--until-end", "--json").splitlines()
@@ -149,7 +182,10 @@ def test_mistakes_end_in_a_sentence_and_a_status(broker, topic):
     broker.create_topic(topic)
     for arguments in (["topic", "create", topic, *at], ["topic", "delete", topic + "-none", *at],
                       ["topic", "create", "a b", *at], ["topic", "describe", topic + "-none", *at],
-                      ["consume", topic, "--from", "yesterday", *at], ["produce", topic, "--codec", "zip", *at],
+                      ["consume", topic, "--from", "yesterday", *at],
+                      ["consume", topic, "--to", "end", "--until-end", *at], ["consume", topic, "--hex", "--json", *at],
+                      ["consume", topic, "--format", "%s{octal}", *at], ["consume", topic, "--header", "=x", *at],
+                      ["produce", topic, "--codec", "zip", *at],
                       ["topic", "list", "--broker", "127.0.0.1:1"], ["verify", "/nonexistent"], ["no-such-command"]):
         done = lmbroker(*arguments, stdin="", check=False, timeout=60)
         assert done.returncode > 0, arguments

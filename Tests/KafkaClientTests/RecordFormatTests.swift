@@ -4,25 +4,24 @@ import Testing
 @testable import lmbroker
 
 struct FormatTests {
-    /// What `format` makes of one record, or the JSON of it for nil.
+    private func write(_ format: RecordFormat, key: [UInt8]?, value: [UInt8]?, headers: [RecordHeader] = []) throws -> String {
+        try write(.format(format), key: key, value: value, headers: headers)
+    }
+
     private func write(
-        _ format: RecordFormat?, key: [UInt8]?, value: [UInt8]?, headers: [RecordHeader] = []
+        _ view: RecordView, key: [UInt8]?, value: [UInt8]?, headers: [RecordHeader] = []
     ) throws -> String {
         var builder = RecordBatchBuilder()
         builder.append(key: key, value: value, headers: headers, timestamp: 1_700_000_000_123)
         let bytes = try builder.finish()
-        return String(decoding: try written(DecodedBatch(bytes.span.bytes, limit: 1 << 20), format), as: UTF8.self)
+        return String(decoding: try written(DecodedBatch(bytes.span.bytes, limit: 1 << 20), view), as: UTF8.self)
     }
 
-    private func written(_ batch: DecodedBatch, _ format: RecordFormat?) throws -> [UInt8] {
+    private func written(_ batch: DecodedBatch, _ view: RecordView) throws -> [UInt8] {
         var out: [UInt8] = []
         var reader = batch.reader
         guard let record = try reader.next() else { return out }
-        if let format {
-            format.write(record, reader, topic: "topic", partition: 3, to: &out)
-        } else {
-            JSONText.write(record, reader, topic: "to\"pic", partition: 3, to: &out)
-        }
+        view.write(record, reader, topic: "topic", partition: 3, to: &out)
         return out
     }
 
@@ -41,7 +40,32 @@ struct FormatTests {
         #expect(empty == "|0||0")
     }
 
-    @Test(arguments: ["%", "%x", #"\q"#, #"\"#, #"\x4"#, #"\xzz"#])
+    @Test func keysAndValuesCanBeSpelledInOtherWays() throws {
+        let format = try RecordFormat(parsing: "%k{hex} %s{base64} %s{json} %k{json} %s{plain}")
+        let spelled = try write(format, key: [0xff, 0x0a], value: Array("a\"b".utf8))
+        let null = try write(format, key: nil, value: nil)
+        #expect(spelled == #"ff0a YSJi "a\"b" "/wo=" a"b"#)
+        #expect(null == "  null null ")
+    }
+
+    @Test func hexShowsAllOfARecord() throws {
+        let headers = [RecordHeader(key: "a", value: Array("1".utf8)), RecordHeader(key: "b", value: nil)]
+        let dump = try write(.hex, key: nil, value: Array("seventeen bytes\u{1}!".utf8), headers: headers)
+        #expect(
+            dump == """
+                topic-3 offset 0 at 2023-11-14T22:13:20.123Z
+                  key null
+                  header a 1 byte
+                    00000000  31                                                |1|
+                  header b null
+                  value 17 bytes
+                    00000000  73 65 76 65 6e 74 65 65  6e 20 62 79 74 65 73 01  |seventeen bytes.|
+                    00000010  21                                                |!|
+
+                """)
+    }
+
+    @Test(arguments: ["%k{", "%k{}", "%s{octal}", "%", "%x", #"\q"#, #"\"#, #"\x4"#, #"\xzz"#])
     func whatIsNoFormatIsRefused(text: String) {
         var isRefused = false
         do { _ = try RecordFormat(parsing: text) } catch { isRefused = true }
@@ -49,13 +73,13 @@ struct FormatTests {
     }
 
     @Test func jsonKeepsEveryByte() throws {
-        let escaped = try write(nil, key: nil, value: Array("\u{1}\"\n\u{e9}".utf8))
+        let escaped = try write(.json, key: nil, value: Array("\u{1}\"\n\u{e9}".utf8))
         #expect(
-            escaped == #"{"topic":"to\"pic","partition":3,"offset":0,"timestamp":1700000000123,"key":null,"value":"\u0001\"\n"#
+            escaped == #"{"topic":"topic","partition":3,"offset":0,"timestamp":1700000000123,"key":null,"value":"\u0001\"\n"#
                 + "\u{e9}\"}\n")
-        let binary = try write(nil, key: [0xff, 0xfe], value: [0xff], headers: [RecordHeader(key: "h", value: [0xff, 1, 2])])
+        let binary = try write(.json, key: [0xff, 0xfe], value: [0xff], headers: [RecordHeader(key: "h", value: [0xff, 1, 2])])
         #expect(
-            binary == #"{"topic":"to\"pic","partition":3,"offset":0,"timestamp":1700000000123,"key_base64":"//4=","value_base64":"/w==","#
+            binary == #"{"topic":"topic","partition":3,"offset":0,"timestamp":1700000000123,"key_base64":"//4=","value_base64":"/w==","#
                 + #""headers":[{"name":"h","value_base64":"/wEC"}]}"# + "\n")
     }
 }

@@ -14,8 +14,8 @@ struct BenchLoadOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Records have one of so many keys; 0: none has a key.", valueName: "n"))
     var keys = 0
 
-    @Option(help: "Compression of batches: none, gzip, snappy, lz4 or zstd. Values are random letters.")
-    var codec: CompressionCodec = .none
+    @Option(help: "Compression of batches. Values are random letters.")
+    var codec = CodecName.none
 
     @Option(help: "Who must have a record before it counts: all (in-sync replicas), 1 (the leader) or 0 (nobody).")
     var acks: Acknowledgement = .all
@@ -44,7 +44,7 @@ struct BenchLoadOptions: ParsableArguments {
     func producerOptions(lingerMsByDefault: Int) -> ProducerOptions {
         var options = ProducerOptions()
         options.acknowledgement = acks
-        options.codec = codec
+        options.codec = codec.codec
         options.isIdempotent = idempotent
         options.linger = .milliseconds(Int64(lingerMs ?? lingerMsByDefault))
         options.batchByteCount = batchSize

@@ -3,7 +3,7 @@ import Testing
 
 @testable import lmbroker
 
-struct StartPointTests {
+struct LogPlaceTests {
     @Test(arguments: [
         ("beginning", PartitionPlace.earliest), ("end", .latest), ("42", .offset(42)), ("@1700000000000", .timestamp(1_700_000_000_000)),
         ("@2023-11-14T22:13:20Z", .timestamp(1_700_000_000_000)), ("@2023-11-14T23:13:20.5+01:00", .timestamp(1_700_000_000_500)),
@@ -11,13 +11,21 @@ struct StartPointTests {
         ("@2024-03-01T00:00:00-0530", .timestamp(1_709_271_000_000)),
     ])
     func placesAreRead(text: String, place: PartitionPlace) {
-        let found = StartPoint(argument: text)?.place
+        let found = LogPlace(argument: text)?.place
         #expect(found == place)
+    }
+
+    @Test(arguments: [
+        (1_700_000_000_123, "2023-11-14T22:13:20.123Z"), (0, "1970-01-01T00:00:00.000Z"), (-1, "1969-12-31T23:59:59.999Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"), (Int64.max, "9223372036854775807"), (Int64.min, "-9223372036854775808"),
+    ])
+    func timesAreSpelled(milliseconds: Int64, text: String) {
+        #expect(Timestamp.spelled(milliseconds) == text)
     }
 
     @Test(arguments: ["", "middle", "-1", "@", "@2023-13-01", "@2023-01-01T25:00", "@2023-01-01X", "1.5"])
     func whatIsNoPlaceIsRefused(text: String) {
-        let isPlace = StartPoint(argument: text) != nil
+        let isPlace = LogPlace(argument: text) != nil
         #expect(!isPlace)
     }
 

@@ -1,8 +1,9 @@
 import ArgumentParser
+import Foundation
 import KafkaClient
 
-/// Where reading begins: `beginning`, `end`, an offset, or `@` and a time.
-struct StartPoint: ExpressibleByArgument {
+/// A place in a partition's log: `beginning`, `end`, an offset, or `@` and a time.
+struct LogPlace: ExpressibleByArgument {
     var place: PartitionPlace
 
     init(_ place: PartitionPlace) { self.place = place }
@@ -42,6 +43,19 @@ enum Timestamp {
         }
         return scanner.text.isEmpty ? result : nil
     }
+
+    /// `2026-11-22T16:00:05.250Z`; a time that no calendar has, as its milliseconds.
+    static func spelled(_ milliseconds: Int64) -> String {
+        guard everydayTimes.contains(milliseconds) else { return "\(milliseconds)" }
+        // Foundation cuts off the third digit of what a Double holds, so it is given seconds only.
+        let rest = (milliseconds % 1000 + 1000) % 1000
+        let seconds = (milliseconds - rest) / 1000
+        let digits = String(rest + 1000).dropFirst()
+        return "\(Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601).dropLast()).\(digits)Z"
+    }
+
+    /// Of the years 1 to 9999.
+    private static let everydayTimes: Range<Int64> = -62_135_596_800_000..<253_402_300_800_000
 
     /// Days since 1970 of a date of the Gregorian calendar.
     private static func days(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
