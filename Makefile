@@ -10,9 +10,10 @@ BROKER := .build/release/lmbroker
 PYTEST := .venv/bin/python -m pytest -c Tests/pytest.ini
 # The conformance suites drive this binary.
 export LMBROKER := $(CURDIR)/$(BROKER)
+PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-unit test-outside soak soak-hour compaction deletion recovery bench checker seeds format format-check clean install-build install-test install-bench
+.PHONY: help build run test test-unit test-outside soak soak-hour compaction deletion recovery bench checker seeds man docs install format format-check clean install-build install-test install-bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,28 @@ recovery: build install-test install-bench .venv/installed ## 5 GB, kill -9, tim
 
 bench: build install-bench ## Throughput, latency, CPU, memory and start time beside raw LMDB (slow)
 	bench/run
+
+# The page is made by ArgumentParser's plugin from what --help is made from.
+man: build ## Write the manual page, .build/lmbroker.1
+	$(SWIFT) package generate-manual
+	cp .build/plugins/GenerateManual/outputs/lmbroker/lmbroker.1 .build/lmbroker.1
+
+# docc asks for a line for every parameter, and is not obeyed; a link that leads nowhere fails.
+docs: install-build ## Write KafkaClient's documentation as a web site, .build/docs
+	$(SWIFT) package dump-symbol-graph --minimum-access-level public --skip-synthesized-members
+	rm -rf .build/symbols .build/docs && mkdir .build/symbols
+	cp .build/*/symbolgraph/KafkaClient*.symbols.json .build/symbols/
+	docc convert Sources/KafkaClient/KafkaClient.docc --additional-symbol-graph-dir .build/symbols --output-path .build/docs \
+	    --fallback-display-name KafkaClient --fallback-bundle-identifier lmbroker.KafkaClient > .build/docs.log 2>&1 || { cat .build/docs.log; exit 1; }
+	@! grep -A 6 "doesn't exist" .build/docs.log
+	@echo "to read it: python3 -m http.server -d .build/docs, then http://localhost:8000/documentation/kafkaclient"
+
+install: man ## Install the binary, its completion and its manual page below PREFIX (/usr/local)
+	install -D -m 755 $(BROKER) $(DESTDIR)$(PREFIX)/bin/lmbroker
+	install -D -m 644 .build/lmbroker.1 $(DESTDIR)$(PREFIX)/share/man/man1/lmbroker.1
+	$(BROKER) --generate-completion-script bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lmbroker
+	$(BROKER) --generate-completion-script zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_lmbroker
+	$(BROKER) --generate-completion-script fish | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/lmbroker.fish
 
 format: ## Format the Swift sources in place
 	$(SWIFT) format -i -r -p Sources Tests Package.swift
