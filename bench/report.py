@@ -145,6 +145,16 @@ class Report:
         ratio = figures["ratio"]["median"]
         self.verdict("read_committed consumption, of read_uncommitted", round(ratio, 2), "≥ 0.9", ratio >= 0.9)
 
+    def clients(self, figures):
+        """The bundled client is to be no slower than librdkafka where both do the same."""
+        for work, row in figures.items():
+            for client in ("bundled", "librdkafka"):
+                one = row[client]
+                self.line(f"{work}, {client}", f"{show(one['mb_s']):>22} MB/s; CPU: client {show_cpu(one['client_s_per_gb'])}, broker "
+                                               f"{show_cpu(one['broker_s_per_gb'])}")
+            ratio = row["ratio"]["median"]
+            self.verdict(f"{work}: bundled client, of librdkafka", round(ratio, 2), "≥ 1", ratio >= 1, f"{row['ratio']['low']:.2f}–{row['ratio']['high']:.2f}")
+
     def scaling(self, unit, figures):
         """Two rows for each size; what the sizes do to throughput, CPU and waits must not show beside the least."""
         least = min(figures)
