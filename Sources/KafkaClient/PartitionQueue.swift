@@ -18,12 +18,14 @@ protocol QueuedBatch: AnyObject {
 
 /// The batches of one partition: which one may be sent next, and what becomes of it after an answer.
 ///
-/// Order and exactly-once rest on three rules. Batches are numbered in the order that they are first sent, and keep
+/// Order and exactly-once rest on four rules. Batches are numbered in the order that they are first sent, and keep
 /// their numbers when they are sent again, so that the broker recognises what it already has. After a failure nothing
 /// more is sent until all that is in flight has been answered; then sending goes on from the earliest batch, one at a
 /// time until none is left that was sent before: a broker recognises only the last five, and would take a sixth for a
-/// gap if later ones went past it. Only when the broker says of the earliest batch that its number is not the next one, which means that it does not have it,
-/// are numbers given anew, under another identity.
+/// gap if later ones went past it. Until the broker has taken one of a producer's, batches go one at a time as well: where nothing is
+/// on record a broker takes any number for the first (KIP-360), and a batch would pass the one before it, which was refused for
+/// another reason. Only when the broker says of the earliest batch that its number is not the next one, which means that it does not
+/// have it, are numbers given anew, under another identity.
 struct PartitionQueue<Batch: QueuedBatch> {
     /// To be sent, or to be sent again, in order.
     private(set) var waiting = Deque<Batch>()
@@ -35,6 +37,8 @@ struct PartitionQueue<Batch: QueuedBatch> {
     private(set) var identity: ProducerIdentity?
     /// The identity given up last, not to be taken again.
     private(set) var retired: ProducerIdentity?
+    /// The producer whose numbers the partition's leader has on record.
+    private var recordedID: Int64?
     /// True from a failure until nothing is in flight.
     private var isRecovering = false
     /// True while a batch that was sent before is in flight, alone.
@@ -50,7 +54,9 @@ struct PartitionQueue<Batch: QueuedBatch> {
     var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
     /// Something waits, but an identity must be given first.
     var needsIdentity: Bool { isIdempotent && identity == nil && !waiting.isEmpty }
-    var canSend: Bool { !waiting.isEmpty && !isRecovering && !isResending && !needsIdentity && inFlight.count < inFlightMax }
+    var canSend: Bool { !waiting.isEmpty && !isRecovering && !isResending && !needsIdentity && inFlight.count < inFlightMaxNow }
+
+    private var inFlightMaxNow: Int { isIdempotent && recordedID != identity?.id ? 1 : inFlightMax }
 
     mutating func append(_ batch: Batch) {
         batch.order = nextOrder
@@ -63,6 +69,9 @@ struct PartitionQueue<Batch: QueuedBatch> {
         self.identity = identity
         nextSequence = 0
     }
+
+    /// The leader has taken a batch of this producer's.
+    mutating func confirm(_ identity: ProducerIdentity) { recordedID = identity.id }
 
     /// The next batch to send, now in flight; nil when nothing may be sent.
     mutating func next() -> Batch? {

@@ -214,6 +214,7 @@ final class ProducerSender: @unchecked Sendable {
 
     private func deliver(_ batch: ProducerBatch, offset: Int64) {
         batch.lane.failures = 0
+        if let identity = batch.place?.identity { batch.lane.queue.confirm(identity) }
         finish(batch, .success(offset))
     }
 

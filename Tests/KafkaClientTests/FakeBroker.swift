@@ -31,10 +31,17 @@ final class FakeBroker: Sendable {
 
     private struct State {
         var logs: [Log]
+        /// Producers that have written, and are not known any more.
+        var forgotten: Set<Int64> = []
         var nextProducerID: Int64 = 1
         var produceCount = 0
         var connectionCount = 0
         var versionsAsked: [Int16] = []
+
+        mutating func forgetProducers(_ partition: Int) {
+            forgotten.formUnion(logs[partition].producers.keys)
+            logs[partition].producers = [:]
+        }
     }
 
     let topic = "topic"
@@ -197,7 +204,7 @@ final class FakeBroker: Sendable {
                     if case .refused(let code) = fault {
                         answer.errorCode = code
                     } else {
-                        if case .amnesia = fault { state.withLock { $0.logs[Int(part.index)].producers = [:] } }
+                        if case .amnesia = fault { state.withLock { $0.forgetProducers(Int(part.index)) } }
                         (answer.errorCode, answer.baseOffset) = append(part, frame)
                         if case .refusedAfter(let code) = fault { (answer.errorCode, answer.baseOffset) = (code, -1) }
                     }
@@ -221,11 +228,12 @@ final class FakeBroker: Sendable {
                 if let known = recent.first(where: { $0.sequence == header.baseSequence && $0.count == header.recordCount }) {
                     return (.none, known.offset)
                 }
-                // A forgotten producer may begin anywhere, a new one only at 0, as with Kafka's expired and unknown ones.
+                // A producer of which nothing is on record may begin anywhere, as with Kafka since KIP-360; before it, one that was
+                // forgotten was not taken any more.
                 if let last = recent.last, header.baseSequence != RecordBatchHeader.sequence(last.sequence, advancedBy: last.count) {
                     return (.outOfOrderSequenceNumber, -1)
                 }
-                if recent.isEmpty, header.baseSequence != 0 { return (.unknownProducerID, -1) }
+                if recent.isEmpty, header.baseSequence != 0, state.forgotten.contains(header.producerID) { return (.unknownProducerID, -1) }
                 let offset = state.logs[index].nextOffset
                 let entry = (sequence: header.baseSequence, count: header.recordCount, offset: offset)
                 state.logs[index].producers[header.producerID] = Array((recent + [entry]).suffix(5))

@@ -15,11 +15,13 @@ struct PartitionQueueTests {
     private let first = ProducerIdentity(id: 7, epoch: 0)
     private let second = ProducerIdentity(id: 8, epoch: 0)
 
-    private func queue(of count: Int, idempotent: Bool = true) -> (PartitionQueue<Batch>, [Batch]) {
+    /// - Parameter isOnRecord: whether the broker has something of the first producer already.
+    private func queue(of count: Int, idempotent: Bool = true, isOnRecord: Bool = true) -> (PartitionQueue<Batch>, [Batch]) {
         var queue = PartitionQueue<Batch>(isIdempotent: idempotent, inFlightMax: 5)
         let batches = (0..<count).map { Batch($0) }
         for batch in batches { queue.append(batch) }
         if idempotent { queue.adopt(first) }
+        if isOnRecord { queue.confirm(first) }
         return (queue, batches)
     }
 
@@ -50,6 +52,7 @@ struct PartitionQueueTests {
         let batches = [Batch(0, records: .max), Batch(1, records: 3), Batch(2)]
         for batch in batches { queue.append(batch) }
         queue.adopt(first)
+        queue.confirm(first)
         _ = sendAll(&queue)
         #expect(batches.map { $0.place?.sequence } == [0, .max, 2])
     }
@@ -59,7 +62,7 @@ struct PartitionQueueTests {
         var sent: [Int] = []
         while let batch = queue.next() {
             sent.append(batch.name)
-            #expect(queue.next() == nil, "what was sent before is sent again alone")
+            #expect(queue.next() == nil, "each is sent alone")
             queue.remove(batch)
         }
         return sent
@@ -109,7 +112,7 @@ struct PartitionQueueTests {
         #expect(queue.retired == first)
         queue.refuseSequence(of: batches[2])
         queue.adopt(second)
-        #expect(sendAll(&queue) == [1, 2])
+        #expect(sendOneByOne(&queue) == [1, 2])
         #expect(batches[1...].map { $0.place?.identity } == [second, second])
         #expect(batches[1...].map { $0.place?.sequence } == [0, 10])
     }
@@ -123,8 +126,28 @@ struct PartitionQueueTests {
         queue.refuseSequence(of: batches[1])
         queue.retry(batches[2])
         #expect(queue.identity == second)
-        #expect(sendAll(&queue) == [0, 1, 2])
+        #expect(sendOneByOne(&queue) == [0, 1, 2])
         #expect(batches.map { $0.place?.sequence } == [0, 10, 20])
+    }
+
+    @Test func untilTheBrokerHasOneOfAProducerBatchesGoAlone() {
+        var (queue, batches) = queue(of: 7, isOnRecord: false)
+        #expect(sendAll(&queue) == [0])
+        queue.retry(batches[0])
+        #expect(sendAll(&queue) == [0])
+        queue.confirm(first)
+        queue.remove(batches[0])
+        #expect(sendAll(&queue) == [1, 2, 3, 4, 5])
+    }
+
+    @Test func anotherEpochOfTheSameProducerNeedsNoIntroduction() {
+        var (queue, batches) = queue(of: 1)
+        _ = sendAll(&queue)
+        queue.remove(batches[0])
+        queue.renew()
+        for number in 1...3 { queue.append(Batch(number)) }
+        queue.adopt(ProducerIdentity(id: first.id, epoch: 1))
+        #expect(sendAll(&queue) == [1, 2, 3])
     }
 
     @Test func withoutIdempotenceRetriesGoFirstAndNeedNoNumbers() {
