@@ -30,11 +30,21 @@ extension GroupMembership {
     }
 
     mutating func left(_ result: Result<Response, ClientError>, _ now: Int64) {
-        if case .failure(let error) = result, error.isRetriable, leaveAttempts > 0 {
+        if let error = Self.refusal(of: result), error.isRetriable, leaveAttempts > 0 {
             trouble(error, now)
         } else {
             leaveAttempts = 0
             depart()
+        }
+    }
+
+    /// Why the coordinator may not have let the member go: the others would wait for it until its session is over.
+    private static func refusal(of result: Result<Response, ClientError>) -> ClientError? {
+        switch result {
+        case .success(.leave(let response)) where response.errorCode != .none: .broker(response.errorCode, "")
+        case .success(.consumerHeartbeat(let response)) where response.errorCode != .none: .broker(response.errorCode, "")
+        case .success: nil
+        case .failure(let error): error
         }
     }
 
