@@ -62,6 +62,8 @@ extension GroupConsumer {
 
     private func carryOut(_ positions: [TopicPartition: OffsetPosition], within limit: Duration) async throws(ClientError) {
         let end = ContinuousClock.now + limit
+        // A rebalance that takes longer may be one that this member holds up itself, by closing in the middle of it.
+        let patienceEnd = ContinuousClock.now + .seconds(2)
         while true {
             let identity = state.withLock { $0.identity }
             // Without a generation the coordinator would take it for a commit from outside.
@@ -80,6 +82,13 @@ extension GroupConsumer {
                 case .staleMemberEpoch where .now < end:
                     // The next heartbeat brings the new epoch.
                     try? await Task.sleep(for: .milliseconds(50))
+                case .rebalanceInProgress where .now < Swift.min(end, patienceEnd) && holds(positions):
+                    // The member has joined the next generation and not heard yet what it is to read there, which comes by itself.
+                    try? await Task.sleep(for: .milliseconds(50))
+                case .illegalGeneration where .now < Swift.min(end, patienceEnd) && holds(positions):
+                    // The answer to a join is on its way, with the generation to commit in; or the member is put out, and has none next time.
+                    driver.tell(.commitRefused(code, generation: identity.generation))
+                    try? await Task.sleep(for: .milliseconds(50))
                 case .unknownMemberID, .illegalGeneration, .fencedMemberEpoch, .fencedInstanceID:
                     driver.tell(.commitRefused(code, generation: identity.generation))
                     throw gone(code)
@@ -87,6 +96,11 @@ extension GroupConsumer {
                 }
             }
         }
+    }
+
+    /// Whether all of it is still this member's to commit.
+    private func holds(_ positions: [TopicPartition: OffsetPosition]) -> Bool {
+        state.withLock { state in positions.keys.allSatisfy(state.assigned.contains) }
     }
 
     func gone(_ code: ErrorCode) -> ClientError {

@@ -153,12 +153,15 @@ struct GroupMembership: Sendable {
             if isLeaving { return }
             isLeaving = true
             leaveAttempts = 3
-            // Whatever is under way is of no interest any more; a join may be held for minutes.
-            (request, lookUp) = (nil, nil)
             notBefore = now
+            if held.isEmpty { dropQuestions() }
         case .tick: break
         }
     }
+
+    /// Whatever is under way is of no interest to who leaves with nothing in hand; a join may be held for minutes. While something
+    /// is still to be committed, an answer may bring the generation to commit it in.
+    private mutating func dropQuestions() { (request, lookUp) = (nil, nil) }
 
     private mutating func subscribe(_ topics: [String]) {
         guard topics != subscription else { return }
@@ -233,6 +236,7 @@ struct GroupMembership: Sendable {
         case .lose:
             held.subtract(partitions)
         }
+        if isLeaving, held.isEmpty { dropQuestions() }
     }
 
     // MARK: Asking

@@ -147,6 +147,36 @@ import Testing
         }
     }
 
+    @Test func whoLeavesHearsTheEpochToCommitInAndWaitsForNothingMore() throws {
+        var script = start()
+        script.answer(response(epoch: 1, [0]))
+        try tellTopics(&script)
+        script.tell(.handedOver)
+        // What is held is told, and the answer is on its way.
+        #expect(try heartbeat(script).memberEpoch == 1)
+        script.tell(.leave)
+        #expect(script.handed.last == .revoke(names(0)))
+        script.answer(response(epoch: 2, nil))
+        #expect(script.membership.identity.generation == 2)
+        script.tell(.handedOver)
+        #expect(try heartbeat(script).memberEpoch == -1)
+    }
+
+    @Test func aFarewellThatIsRefusedForAMomentIsSaidAgain() throws {
+        var script = start()
+        script.answer(response(epoch: 1, [0]))
+        try tellTopics(&script)
+        script.tell(.handedOver)
+        script.tell(.leave)
+        script.tell(.handedOver)
+        script.answer(refusal(.coordinatorLoadInProgress))
+        script.pass(200)
+        #expect(!script.hasLeft)
+        #expect(try heartbeat(script).memberEpoch == -1)
+        script.answer(response(epoch: -1, nil))
+        #expect(script.hasLeft)
+    }
+
     @Test func anInstanceIdInUseIsWaitedForAndNotForEver() {
         var script = start { $0.instanceID = "one" }
         script.answer(refusal(.unreleasedInstanceID))

@@ -297,6 +297,39 @@ import Testing
         #expect(script.hasLeft)
     }
 
+    @Test func whoLeavesInTheMiddleOfARebalanceHearsTheGenerationToCommitInAndWaitsForNothingMore() {
+        for isJoinAnswered in [true, false] {
+            var script = cooperativeMemberToldOfARebalance()
+            #expect(script.question == "join")
+            script.tell(.leave)
+            #expect(script.handed.last == .revoke(names(0, 1)))
+            if isJoinAnswered {
+                script.joinAndSync([0, 1], generation: 2, assignor: "cooperative-sticky")
+                #expect(script.membership.identity.generation == 2)
+            }
+            script.tell(.handedOver)
+            #expect(script.question == "leave")
+        }
+    }
+
+    @Test func aFarewellThatIsRefusedForAMomentIsSaidAgain() {
+        for code in [ErrorCode.coordinatorLoadInProgress, .coordinatorNotAvailable, .notCoordinator] {
+            var script = Script()
+            script.tell(.subscribe(["topic"]))
+            script.joinAndSync([0])
+            script.tell(.handedOver)
+            script.tell(.leave)
+            script.tell(.handedOver)
+            script.answer(.leave(LeaveGroupResponse { $0.errorCode = code }))
+            script.pass(200)
+            #expect(!script.hasLeft)
+            if script.question == "find" { script.answer(.coordinator) }
+            #expect(script.question == "leave")
+            script.answer(.leave(LeaveGroupResponse()))
+            #expect(script.hasLeft)
+        }
+    }
+
     @Test func aStaticMemberLeavesWithoutAWord() {
         var script = Script { $0.instanceID = "one" }
         script.tell(.subscribe(["topic"]))
