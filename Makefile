@@ -42,8 +42,9 @@ soak-hour: build install-test install-bench .venv/installed ## An hour of 200 mi
 	@status=0; SOAK_SECONDS=3600 $(PYTEST) --slow -s Tests/Crash -k mixed_retention || status=$$?; \
 	bench/soak_curve.py .build/soak.jsonl bench/soak.svg && exit $$status
 
-seeds: install-build ## 2,000 seeds of the producer at a broker that fails in every way (slow)
+seeds: install-build ## 2,000 seeds of the producer at a broker that fails in every way, 20 of all clients through a flaky front (slow)
 	LMBROKER_SEEDS=2000 $(SWIFT) test --filter nothingIsLostRepeatedOrReordered
+	LMBROKER_SEEDS=20 $(SWIFT) test --filter KafkaClientTests.Flaky
 
 checker: build install-test .venv/installed ## Ten minutes of transactions under kills, judged (slow)
 	$(PYTEST) --slow -s Tests/Crash -k checker

@@ -2,7 +2,9 @@ public import KafkaProtocol
 
 /// Administration of a cluster: topics, their settings and records, and the cluster itself.
 ///
-/// Each call is tried again while the cluster says that it may succeed later, and throws what the broker objects to.
+/// Each call is tried again while the cluster says that it may succeed later, and throws what the broker objects to. Where the answer
+/// to something that cannot be done twice was lost, that may be that it is done already, as with Kafka's own clients: a topic or a
+/// group made or deleted, partitions added, a transaction aborted.
 public struct Admin: Sendable {
     let cluster: Cluster
     /// How long a broker may take for a change, in milliseconds.
