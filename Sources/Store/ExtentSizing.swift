@@ -17,6 +17,7 @@ struct ExtentSizing {
 
     static let pagesMax = 64
     private static let pagesMin = 8
+    static let byteCountMin = valueByteCount(pages: pagesMin)
     private static let patienceNsMin: UInt64 = 10_000_000_000
     private static let patienceNsMax: UInt64 = 160_000_000_000
     /// Ten times what it takes where the first run will do.

@@ -9,8 +9,8 @@ internal import Synchronization
 /// for long, that page comes from the disk, and every producer would wait for it with the committer. So a commit asks the
 /// kernel for the pages that the next one will look at, and deletes only what the one before has asked for.
 extension StoreWriter {
-    /// Values of the log deleted by one commit. Each frees at most 64 pages, which the free list takes in as one short run.
-    private static let deletionsPerCommit = 64
+    /// Partitions that one commit looks at without finding something to delete.
+    private static let visitsPerCommit = 256
 
     /// Queues the partition for the deletion of what is below its log start offset, or of everything.
     func queueDeletion(_ partition: Partition) {
@@ -21,32 +21,33 @@ extension StoreWriter {
 
     func deleteExtents(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         guard !deletions.isEmpty else { return }
-        try deleteExtents(Self.deletionsPerCommit, &draft, &transaction)
-        prefetchedPartCount = try prefetch(Self.deletionsPerCommit, &transaction)
+        let budget = DeletionBudget(writtenByteCount: draft.directByteCount + draft.sealedByteCount)
+        try deleteExtents(budget, &draft, &transaction)
+        prefetchedPartCount = try prefetch(budget, &transaction)
     }
 
-    private func deleteExtents(_ count: Int, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
-        var left = count
-        var visits = 4 * count
+    private func deleteExtents(_ budget: DeletionBudget, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        var budget = budget
+        var visits = Self.visitsPerCommit
         // Whether the first of the queue has lost extents in this commit: its row must say so, or a copy made now would say
         // that it holds more than it does.
         var isRowBehind = false
         // Their log start moved in this commit: readers do not know it yet, and may still ask what was aborted below it.
         var postponed: [Partition] = []
         defer { deletions.append(contentsOf: postponed) }
-        while left > 0, visits > 0, let partition = deletions.first {
-            visits -= 1
+        while !budget.isSpent, visits > 0, let partition = deletions.first {
             if let extent = try firstDeletableExtent(of: partition, &transaction) {
                 guard prefetchedPartCount > 0 else { break }
                 try delete(extent, of: partition, &draft, &transaction)
                 prefetchedPartCount -= extent.partCount
-                left -= extent.partCount
+                budget.take(extent)
                 isRowBehind = true
                 continue
             }
+            visits -= 1
             if partition.state.isDeleted {
-                guard try deleteProducers(of: partition, &left, &transaction),
-                    try deleteAborted(of: partition, below: .max, &left, &draft, &transaction)
+                guard try deleteProducers(of: partition, &budget.valueCount, &transaction),
+                    try deleteAborted(of: partition, below: .max, &budget.valueCount, &draft, &transaction)
                 else { return }
                 try transaction.delete(PartitionKey(partition: partition.id), in: databases.partitions)
                 catalog.partitions[partition.id] = nil
@@ -58,7 +59,7 @@ extension StoreWriter {
             isRowBehind = false
             if partition.state.hasAborted, !partition.state.isDeleted {
                 let published = partition.tail.withLock { $0.logStartOffset }
-                guard try deleteAborted(of: partition, below: published, &left, &draft, &transaction) else { return }
+                guard try deleteAborted(of: partition, below: published, &budget.valueCount, &draft, &transaction) else { return }
                 if published < partition.state.logStartOffset {
                     postponed.append(deletions.removeFirst())
                     continue
@@ -84,16 +85,16 @@ extension StoreWriter {
         draft.isDirty = true
     }
 
-    /// Asks for the first pages of what is to be deleted next, up to `count` values. Returns how many they are.
-    private func prefetch(_ count: Int, _ transaction: inout Transaction) throws(LMDBError) -> Int {
+    /// Asks for the first pages of what is to be deleted next, as far as `budget` goes. Returns of how many values.
+    private func prefetch(_ budget: DeletionBudget, _ transaction: inout Transaction) throws(LMDBError) -> Int {
+        var budget = budget
         var asked = 0
-        var visits = count
-        for partition in deletions {
-            guard asked < count, visits > 0 else { break }
-            visits -= 1
+        for partition in deletions.prefix(Self.visitsPerCommit) {
+            if budget.isSpent { break }
             var cursor = try transaction.cursor(in: databases.log)
             var more = try cursor.seek(LogKey(partition.id, 0))
-            while more, asked < count, let extent = try cursor.extent(of: partition.id, prefetching: true), isDeletable(extent, of: partition) {
+            while more, !budget.isSpent, let extent = try cursor.extent(of: partition.id, prefetching: true), isDeletable(extent, of: partition) {
+                budget.take(extent)
                 asked += extent.partCount
                 more = extent.end != nil
             }
@@ -137,6 +138,24 @@ extension StoreWriter {
             more = try cursor.seek(ProducerKey(partition.id, 0))
         }
         return true
+    }
+}
+
+/// What one commit deletes: some values, and at least twice as many bytes as it has put into the log, so that the sweep keeps up
+/// with producers however short the values are.
+private struct DeletionBudget {
+    /// Each value frees at most 64 pages, which the free list takes in as one short run. May become negative.
+    var valueCount = 64
+    private var byteCount: Int
+
+    init(writtenByteCount: Int) { byteCount = 2 * writtenByteCount }
+
+    var isSpent: Bool { valueCount <= 0 && byteCount <= 0 }
+
+    mutating func take(_ extent: FoundExtent) {
+        valueCount -= extent.partCount
+        // What a tiny one costs is the look at it.
+        byteCount -= max(extent.byteCount, extent.partCount * ExtentSizing.byteCountMin)
     }
 }
 

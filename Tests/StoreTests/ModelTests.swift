@@ -47,7 +47,7 @@ private struct Model {
     /// Values of each length stand beside each other, as `ExtentSizing` leaves them.
     private func options(_ seed: UInt64, _ round: Int) -> StoreOptions {
         var options = smallOptions()
-        options.valuePages = [64, 16, 32][(Int(seed) + round) % 3]
+        options.valuePages = [64, 16, 8, 32][(Int(seed) + round) % 4]
         return options
     }
 
