@@ -7,13 +7,15 @@ extension Environment {
     ///
     /// LMDB does not say where its map begins. Each page of a tree begins with its own number, though, so the page that `value`
     /// stands in tells: one shorter than half a page, which LMDB keeps within its tree.
-    public func expectScatteredReads(_ value: borrowing RawSpan) {
+    ///
+    /// - Throws: `corrupted` where that number cannot be.
+    public func expectScatteredReads(_ value: borrowing RawSpan) throws(LMDBError) {
         let information = information()
-        unsafe value.withUnsafeBytes { bytes in
+        try unsafe value.withUnsafeBytes { (bytes) throws(LMDBError) in
             guard let start = bytes.baseAddress else { return }
             let page = unsafe UnsafeMutableRawPointer(mutating: start - Int(bitPattern: start) % information.pageByteCount)
             let number = unsafe page.load(as: Int.self)
-            precondition(number < information.pageCount, "the value does not stand in a page of a tree")
+            guard (0..<information.pageCount).contains(number) else { throw .corrupted }
             unsafe _ = madvise(page - number * information.pageByteCount, information.mapByteCount, MADV_RANDOM)
         }
     }

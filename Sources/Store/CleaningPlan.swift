@@ -219,6 +219,4 @@ enum CleaningLimits {
     static let commitExtentCount = 64
     /// What may come out of a compressed batch.
     static let decompressedByteCount = 1 << 28
-    /// An extent with at least so many bytes is not written anew only to be put together with others.
-    static let fullByteCount = extentByteCountMax / 2
 }

@@ -4,10 +4,18 @@ internal import KafkaProtocol
 /// that what is freed later is coarse again.
 struct ExtentGroup {
     private(set) var replacement: ExtentReplacement
+    /// As long as extents are made now.
+    private let valueByteCountMax: Int
     /// Some batch goes or is written anew.
     private var isChanged = false
 
-    init(_ partition: Partition) { replacement = ExtentReplacement(partition) }
+    init(_ partition: Partition, valueByteCountMax: Int) {
+        replacement = ExtentReplacement(partition)
+        self.valueByteCountMax = valueByteCountMax
+    }
+
+    /// An extent with at least so many bytes is not written anew only to be put together with others.
+    var fullByteCount: Int { valueByteCountMax / 2 }
 
     var isEmpty: Bool { replacement.old.isEmpty }
 
@@ -24,7 +32,7 @@ struct ExtentGroup {
     /// Whether an extent that stays as it is goes into the last one here.
     func fits(_ byteCount: Int) -> Bool {
         guard let last = replacement.new.last else { return true }
-        return last.bytes.count + byteCount <= extentByteCountMax
+        return last.bytes.count + byteCount <= valueByteCountMax
     }
 
     mutating func add(_ extent: CleanedExtent) {
@@ -50,9 +58,9 @@ struct ExtentGroup {
     }
 
     /// The group to go on with once this one stands in the log: where its last extent has room, that is filled up.
-    func successor() -> ExtentGroup {
-        var next = ExtentGroup(replacement.partition)
-        guard let last = replacement.new.last, last.bytes.count < CleaningLimits.fullByteCount,
+    func successor(valueByteCountMax: Int) -> ExtentGroup {
+        var next = ExtentGroup(replacement.partition, valueByteCountMax: valueByteCountMax)
+        guard let last = replacement.new.last, last.bytes.count < next.fullByteCount,
             let header = last.bytes.withUnsafeBytes({ RecordBatchHeader($0) })
         else { return next }
         next.replacement.old = [

@@ -48,7 +48,7 @@ struct PartitionCleaning: ~Copyable {
         self.isCancelled = isCancelled
         map = KeyMap(byteCountMax: keyMapByteCountMax)
         cleaner = BatchCleaner(logStart: plan.logStart, nowMs: nowMs, deleteRetentionMs: settings.deleteRetentionMs)
-        group = ExtentGroup(partition)
+        group = ExtentGroup(partition, valueByteCountMax: store.valueByteCountMax)
     }
 
     /// Throws `refused` where the log was cut off or the topic deleted meanwhile, and `corrupt` where a batch cannot be read.
@@ -160,11 +160,11 @@ struct PartitionCleaning: ~Copyable {
 
     /// Leaves an extent as it is, or takes it into the group of those that are replaced together.
     private mutating func take(_ extent: SealedExtent, _ cleaned: CleanedExtent) throws(StoreError) {
-        let isFull = extent.bytes.count >= CleaningLimits.fullByteCount
+        let isFull = extent.bytes.count >= group.fullByteCount
         if !cleaned.isChanged, isFull, group.isEmpty || !group.fits(extent.bytes.count) {
             if !group.isEmpty {
                 try flush()
-                group = ExtentGroup(partition)
+                group = ExtentGroup(partition, valueByteCountMax: store.valueByteCountMax)
             }
             return
         }
@@ -178,14 +178,14 @@ struct PartitionCleaning: ~Copyable {
         var replacement = group.isWorthwhile ? group.replacement : ExtentReplacement(partition)
         replacement.finished = finished
         guard !replacement.old.isEmpty || finished != nil else {
-            group = ExtentGroup(partition)
+            group = ExtentGroup(partition, valueByteCountMax: store.valueByteCountMax)
             return
         }
         try submit(replacement)
         report.replacementCount += replacement.old.isEmpty ? 0 : 1
         report.replacedByteCount += replacement.old.reduce(0) { $0 + $1.byteCount }
         report.writtenByteCount += replacement.new.reduce(0) { $0 + $1.bytes.count }
-        group = group.successor()
+        group = group.successor(valueByteCountMax: store.valueByteCountMax)
     }
 
     private func submit(_ replacement: ExtentReplacement) throws(StoreError) {

@@ -10,6 +10,8 @@ final class SharedState: Sendable {
     let brokerConfigs = Mutex<[String: String]>([:])
     let state = Mutex(StoreState.serving)
     let counters = StoreCounters()
+    /// As long as values of the log and the journal are made now, in bytes.
+    let valueByteCountMax = Atomic(extentByteCountMax)
     /// The one object of each group; also of such as have nothing to show yet, or any more.
     let groups = Mutex<[ExactString: StoredGroup]>([:])
     let transactions = Mutex<[ExactString: TransactionState]>([:])
@@ -28,6 +30,7 @@ public final class Store: Sendable {
     private let databases: Databases
     private let lock: DirectoryLock
     let shared: SharedState
+    var valueByteCountMax: Int { shared.valueByteCountMax.load(ordering: .relaxed) }
     private let committer: GroupCommitter
     private let readers = ReaderPool()
     /// Closed stores answer questions but take no writes.
@@ -74,7 +77,7 @@ public final class Store: Sendable {
     private static func expectScatteredReads(_ environment: Environment, _ databases: Databases) throws(StoreError) {
         try lmdb("opening the store") { () throws(LMDBError) in
             let snapshot = try environment.snapshot()
-            if let identity = try snapshot.value("identity", in: databases.meta) { environment.expectScatteredReads(identity) }
+            if let identity = try snapshot.value("identity", in: databases.meta) { try environment.expectScatteredReads(identity) }
         }
     }
 

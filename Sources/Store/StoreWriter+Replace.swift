@@ -32,7 +32,7 @@ extension StoreWriter {
             draft.replacedByteCount += old.byteCount
         }
         for new in replacement.new {
-            try put(new, of: partition, &transaction)
+            try put(new, of: partition, draft, &transaction)
             partition.state.logByteCount += Int64(new.bytes.count)
             draft.compactedByteCount += new.bytes.count
         }
@@ -80,11 +80,16 @@ extension StoreWriter {
         while try transaction.delete(LogKey(partition.id, baseOffset, part: part), in: databases.log) { part += 1 }
     }
 
-    private func put(_ extent: ExtentReplacement.New, of partition: Partition, _ transaction: inout Transaction) throws(LMDBError) {
+    private func put(
+        _ extent: ExtentReplacement.New, of partition: Partition, _ draft: CommitDraft, _ transaction: inout Transaction
+    ) throws(LMDBError) {
+        // As where it was appended: a large batch of its own is cut, everything else stands in one value.
+        let isCut = extent.bytes.count >= directByteCountMin && extent.bytes.withUnsafeBytes { RecordBatchHeader($0)?.byteCount } == extent.bytes.count
+        let partByteCountMax = isCut ? draft.valueByteCountMax : extentByteCountMax
         var copied = 0
         var part: UInt32 = 0
         while copied < extent.bytes.count {
-            let range = copied..<min(copied + extentByteCountMax, extent.bytes.count)
+            let range = copied..<min(copied + partByteCountMax, extent.bytes.count)
             try putValue(LogKey(partition.id, extent.baseOffset, part: part), byteCount: range.count, in: databases.log, &transaction) { place in
                 extent.bytes.withUnsafeBytes { place.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }
             }

@@ -59,6 +59,7 @@ final class StoreWriter {
         readerWatch = ReaderWatch(ageNsMax: UInt64(options.readerWarningMs) * 1_000_000)
         budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes, fileByteCount: environment.information().fileByteCount)
         sizing = ExtentSizing(pages: options.valuePages, nowNs: monotonicNs())
+        shared.valueByteCountMax.store(sizing.byteCountMax, ordering: .relaxed)
     }
 
     deinit { extentBuffer.deallocate() }
@@ -84,6 +85,7 @@ final class StoreWriter {
         let nowNs = monotonicNs()
         shared.counters.committed(draft, waitedNs: nowNs - started)
         sizing.committed(nowNs: nowNs)
+        shared.valueByteCountMax.store(sizing.byteCountMax, ordering: .relaxed)
         return publish(draft)
     }
 

@@ -161,7 +161,7 @@ extension RawSpan {
     @Test func theWholeMapIsReadWithoutReadAheadOnceThatIsAskedFor() throws {
         try put("key", [1])
         let snapshot = try environment.snapshot()
-        if let value = try snapshot.value("key", in: bytes) { environment.expectScatteredReads(value) }
+        if let value = try snapshot.value("key", in: bytes) { try environment.expectScatteredReads(value) }
         // "rr": random read advice, proc(5).
         let table = try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/self/smaps")).readToEnd() ?? Data()
         let mappings = String(decoding: table, as: UTF8.self).split(separator: "VmFlags:")

@@ -32,7 +32,7 @@ import Testing
             random = Seeded(seed)
             var options = seed % 2 == 0 ? tinyJournalOptions() : smallOptions()
             options.journalBytesMax = seed % 3 == 0 ? 1 << 16 : 1 << 20
-            options.valuePages = seed % 4 < 2 ? 64 : 16
+            options.valuePages = [64, 64, 16, 8][Int(seed % 4)]
             self.options = options
             path = try #require(directory).subdirectory("0")
             store = try Store.open(directory: path, options: options)

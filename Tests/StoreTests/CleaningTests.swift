@@ -94,4 +94,43 @@ import Testing
         #expect(offsets == [1, 2, 4])
         store.close()
     }
+
+    /// Where long values are hard to find room for, compaction does not ask for any, and extents that are as long as values are then
+    /// are not written anew.
+    @Test func extentsAreNoLongerThanValuesAreNow() throws {
+        var options = smallOptions()
+        options.valuePages = 8
+        let store = try Store.open(directory: directory.subdirectory("short"), options: options)
+        let partition = try store.makeTopic("t", configs: ["cleanup.policy": "compact"]).partitions[0]
+        var key: UInt8 = 0
+        for size in Array(repeating: 3_000, count: 40) + Array(repeating: 20_000, count: 5) {
+            var builder = RecordBatchBuilder()
+            builder.append(key: [key], value: [UInt8](repeating: 1, count: size), timestamp: 1)
+            key += 1
+            let batch = try builder.finish(codec: .none, producerID: -1, producerEpoch: -1, baseSequence: -1)
+            _ = try store.append(batch, to: partition)
+            guard case .done = try store.administer(.seal(partition: partition.id)) else { throw TestFailure("it was not sealed") }
+        }
+        let before = try extentSizes(of: partition, in: store)
+        let values = try store.values(of: partition)
+        let report = try store.clean(partition, TopicSettings(), keyMapByteCountMax: 1 << 20, nowMs: 1_000_000, where: { _ in true })
+        let after = try extentSizes(of: partition, in: store)
+        #expect(before.count == 45)
+        #expect(after.count < 12 && after.allSatisfy { $0 <= valueByteCount(pages: 8) }, "\(after)")
+        #expect(after.suffix(5) == before.suffix(5))
+        #expect(try #require(report).replacedByteCount <= before.prefix(41).reduce(0, +))
+        #expect(try store.values(of: partition) == values)
+        store.close()
+    }
+
+    private func extentSizes(of partition: Partition, in store: Store) throws -> [Int] {
+        var sizes: [Int] = []
+        var next: Int64? = 0
+        while let base = next {
+            let step = try store.withReader { (reader) throws(StoreError) in try reader.cleaningStep(of: partition.id, from: base, below: .max) }
+            sizes += step.extents.map(\.bytes.count)
+            next = step.next
+        }
+        return sizes
+    }
 }
