@@ -44,7 +44,8 @@ public final class Consumer: Sendable {
     @discardableResult
     public func assign(_ places: [TopicPartition: PartitionPlace]) async throws(ClientError) -> [TopicPartition: Int64] {
         let offsets = try await Admin(cluster).offsets(places, isolation: options.isolation)
-        let metadata = try await metadata(of: Set(places.keys))
+        let topics = Array(Set(places.keys.map(\.topic)))
+        let metadata = try await cluster.retrying { () async throws(ClientError) in try await cluster.refresh(topics) }
         try await cluster.onLoop { [self] in
             state.withLock { state in
                 state.ready = []
@@ -57,17 +58,10 @@ public final class Consumer: Sendable {
         return offsets
     }
 
-    /// Reads from these offsets too, beside what is read already.
-    /// - Parameter limit: How long to ask who leads the partitions, nil for `Cluster.Options.operationTimeout`.
-    func add(_ offsets: [TopicPartition: Int64], within limit: Duration? = nil) async throws(ClientError) {
-        let metadata = try await metadata(of: Set(offsets.keys), within: limit)
-        try await cluster.onLoop { [fetcher] in fetcher.add(offsets, metadata) }
-    }
-
-    /// Who leads the partitions, asked anew.
-    private func metadata(of partitions: Set<TopicPartition>, within limit: Duration? = nil) async throws(ClientError) -> ClusterMetadata {
-        let topics = Array(Set(partitions.map(\.topic)))
-        return try await cluster.retrying(within: limit) { () async throws(ClientError) in try await cluster.refresh(topics) }
+    /// Reads from these offsets too, beside what is read already. Who leads the partitions is found out meanwhile, where that is
+    /// not known.
+    func add(_ offsets: [TopicPartition: Int64]) async throws(ClientError) {
+        try await cluster.onLoop { [self] in fetcher.add(offsets, cluster.metadata) }
     }
 
     /// Reads these no more. When this returns, none of their records is handed out any more.
@@ -101,8 +95,6 @@ public final class Consumer: Sendable {
     public func seek(_ partition: TopicPartition, to place: PartitionPlace) async throws(ClientError) -> Int64 {
         let found = try await Admin(cluster).offsets([partition: place], isolation: options.isolation)
         guard let offset = found[partition] else { throw .invalid("\(partition) has no such place") }
-        // Asked before anything is changed: after a failure the partition is read as before.
-        let metadata = try await metadata(of: [partition])
         try await cluster.onLoop { [self] in
             let isPaused = state.withLock { state in
                 guard state.paused[partition] != nil else { return false }
@@ -111,7 +103,7 @@ public final class Consumer: Sendable {
             }
             if isPaused { return }
             withdraw([partition], pausing: false)
-            fetcher.add([partition: offset], metadata)
+            fetcher.add([partition: offset], cluster.metadata)
         }
         return offset
     }
@@ -123,15 +115,13 @@ public final class Consumer: Sendable {
 
     /// Goes on where `pause` has stopped.
     public func resume(_ partitions: Set<TopicPartition>) async throws(ClientError) {
-        guard !paused.isDisjoint(with: partitions) else { return }
-        let metadata = try await metadata(of: partitions)
         try await cluster.onLoop { [self] in
             let offsets = state.withLock { state in
                 let offsets = state.paused.filter { partitions.contains($0.key) }
                 for partition in offsets.keys { state.paused[partition] = nil }
                 return offsets
             }
-            fetcher.add(offsets, metadata)
+            if !offsets.isEmpty { fetcher.add(offsets, cluster.metadata) }
         }
     }
 

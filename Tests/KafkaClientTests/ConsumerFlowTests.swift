@@ -9,6 +9,10 @@ struct ConsumerFlowTests {
 
     /// A topic of three partitions, each with values 0 to 199, read from the beginning; small fetches, so that there are many.
     private func withConsumer(_ body: (Consumer) async throws -> Void) async throws {
+        try await withConsumer { consumer, _ in try await body(consumer) }
+    }
+
+    private func withConsumer(_ body: (Consumer, LiveBroker) async throws -> Void) async throws {
         let broker = LiveBroker()
         try await broker.start()
         let cluster = broker.cluster()
@@ -18,7 +22,7 @@ struct ConsumerFlowTests {
         reading.partitionByteCountMax = 600
         let consumer = Consumer(cluster, options: reading)
         try await consumer.assign(Dictionary(uniqueKeysWithValues: (Int32(0)..<3).map { (TopicPartition("t", $0), .earliest) }))
-        try await body(consumer)
+        try await body(consumer, broker)
         consumer.close()
         cluster.close()
         await broker.remove()
@@ -62,6 +66,29 @@ struct ConsumerFlowTests {
             #expect(consumer.paused == [resting])
             try await consumer.resume([resting])
             #expect(try await readToTheEnd(consumer, [2]) == [2: Array(0..<Int64(Self.count))])
+        }
+    }
+
+    /// Whoever resumes reading, or goes on at an offset, reads on as soon as the broker is back.
+    @Test func aBrokerThatIsAwayCostsNoPartition() async throws {
+        try await withConsumer { consumer, broker in
+            let first = TopicPartition("t", 0)
+            _ = try await readToTheEnd(consumer, [1, 2])
+            try await consumer.pause([first])
+            #expect(try await consumer.seek(first, to: .offset(100)) == 100)
+            await broker.stop()
+            try await consumer.resume([first])
+            // What has an offset needs no question.
+            #expect(try await consumer.seek(TopicPartition("t", 2), to: .offset(190)) == 190)
+            try await broker.start()
+            let cluster = broker.cluster()
+            let producer = Producer(cluster)
+            for partition in Int32(0)..<3 { _ = try await producer.send(key: nil, value: [1], to: "t", partition: partition) }
+            await producer.close()
+            cluster.close()
+            let end = Int64(Self.count)
+            let read = try await readOffsets(through: end, of: [0, 1, 2]) { try await consumer.next() }
+            #expect(read == [0: Array(100...end), 1: [end], 2: Array(190...end)])
         }
     }
 

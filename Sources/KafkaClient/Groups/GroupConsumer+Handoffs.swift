@@ -46,7 +46,7 @@ extension GroupConsumer {
                     // partition that was empty is not skipped by who comes next and would begin at the end.
                     for (partition, offset) in starts where committed[partition] == nil { state.done[partition] = OffsetPosition(offset: offset) }
                 }
-                try await reader.add(starts, within: .seconds(2))
+                try await reader.add(starts)
                 return true
             } catch {
                 // The group waits for nobody's offsets: tried for as long as the owner waits for records.
