@@ -17,13 +17,19 @@ struct ClusterCommand: AsyncParsableCommand {
     @Flag(help: "Write one object of JSON.")
     var json = false
 
-    /// A broker and what it says of itself; `directories` is nil where it could not be asked.
+    /// A broker and what it says of itself.
     private struct Row {
         var id: Int32
         var address: BrokerAddress
         var leaderCount: Int
         var replicaCount: Int
-        var directories: [LogDirectory]?
+        var directories: Result<[LogDirectory], ClientError>
+
+        /// Something of it is not known, or not in order.
+        var isLacking: Bool {
+            guard case .success(let directories) = directories else { return true }
+            return directories.contains { $0.error != .none }
+        }
     }
 
     func run() async throws {
@@ -36,10 +42,12 @@ struct ClusterCommand: AsyncParsableCommand {
             let partitions = topics.flatMap(\.partitions)
             var rows: [Row] = []
             for (id, address) in metadata.brokers.sorted(by: { $0.key < $1.key }) {
+                let directories: Result<[LogDirectory], ClientError>
+                do throws(ClientError) { directories = .success(try await admin.logDirectories(of: id)) } catch { directories = .failure(error) }
                 rows.append(
                     Row(
                         id: id, address: address, leaderCount: partitions.count { $0.leader == id },
-                        replicaCount: partitions.count { $0.replicas.contains(id) }, directories: try? await admin.logDirectories(of: id)))
+                        replicaCount: partitions.count { $0.replicas.contains(id) }, directories: directories))
             }
             let out = StandardOutput()
             if json {
@@ -48,6 +56,7 @@ struct ClusterCommand: AsyncParsableCommand {
                 for line in text(metadata, topics.count, partitions.count, rows) { try out.print(line) }
             }
             try out.flush()
+            if rows.contains(where: \.isLacking) { throw Outcome.refused }
         }
     }
 
@@ -57,10 +66,22 @@ struct ClusterCommand: AsyncParsableCommand {
         for row in rows {
             let id = row.id == metadata.controller ? "\(row.id) (controller)" : "\(row.id)"
             let counts = [Figures.count(row.leaderCount), Figures.count(row.replicaCount)]
-            for directory in row.directories ?? [] {
-                table.add(id, "\(row.address)", counts[0], counts[1], size(directory.byteCount), size(directory.usableByteCount), directory.path)
+            let add = { (records: String, free: String, directory: String) in
+                table.add(id, "\(row.address)", counts[0], counts[1], records, free, directory)
             }
-            if row.directories == nil { table.add(id, "\(row.address)", counts[0], counts[1], "-", "-", "(does not answer)") }
+            switch row.directories {
+            case .failure(let error): add("-", "-", "(\(error))")
+            case .success(let directories):
+                // A broker does not name them to who may not see them.
+                if directories.isEmpty { add("-", "-", "(none is named)") }
+                for directory in directories {
+                    if directory.error == .none {
+                        add(size(directory.byteCount), size(directory.usableByteCount), directory.path)
+                    } else {
+                        add("-", size(directory.usableByteCount), "\(directory.path) (\(directory.error))")
+                    }
+                }
+            }
         }
         return [
             "cluster \(metadata.clusterID ?? "without an id"), \(Figures.count(topicCount)) topics, \(Figures.count(partitionCount)) partitions", "",
@@ -76,15 +97,26 @@ struct ClusterCommand: AsyncParsableCommand {
             out += "\(index > 0 ? "," : ""){\"id\":\(row.id),\"address\":".utf8
             JSONText.string("\(row.address)", to: &out)
             out += ",\"leads\":\(row.leaderCount),\"replicas\":\(row.replicaCount),\"directories\":".utf8
-            guard let directories = row.directories else {
-                out += "null}".utf8
+            let directories: [LogDirectory]
+            switch row.directories {
+            case .success(let found): directories = found
+            case .failure(let error):
+                out += "null,\"error\":".utf8
+                JSONText.string("\(error)", to: &out)
+                out += "}".utf8
                 continue
             }
             out += "[".utf8
             for (index, directory) in directories.enumerated() {
                 out += "\(index > 0 ? "," : ""){\"path\":".utf8
                 JSONText.string(directory.path, to: &out)
-                out += ",\"record_bytes\":\(directory.byteCount),\"total_bytes\":\(number(directory.totalByteCount)),\"free_bytes\":\(number(directory.usableByteCount))}".utf8
+                if directory.error != .none {
+                    out += ",\"error\":".utf8
+                    JSONText.string("\(directory.error)", to: &out)
+                }
+                out +=
+                    ",\"record_bytes\":\(directory.error == .none ? "\(directory.byteCount)" : "null"),\"total_bytes\":\(number(directory.totalByteCount)),\"free_bytes\":\(number(directory.usableByteCount))}"
+                    .utf8
             }
             out += "]}".utf8
         }

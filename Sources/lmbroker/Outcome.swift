@@ -17,6 +17,9 @@ enum Outcome {
         } catch let error as ClientError {
             complain(advice(error))
             throw status(error)
+        } catch let error as StreamError {
+            complain("\(error)")
+            throw refused
         }
     }
 

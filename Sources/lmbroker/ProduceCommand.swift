@@ -63,7 +63,7 @@ struct ProduceCommand: AsyncParsableCommand {
     var verbose = false
 
     func validate() throws {
-        if let rate, rate <= 0 { throw ValidationError("--rate needs a number above 0.") }
+        if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate needs a number above 0.") }
         if keySeparator?.isEmpty == true { throw ValidationError("--key-separator needs at least one character.") }
         if lingerMs < 0 { throw ValidationError("--linger-ms cannot be negative.") }
         if batchSize < 1 { throw ValidationError("--batch-size needs at least one byte.") }
@@ -72,25 +72,29 @@ struct ProduceCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await Outcome.of {
-            let inputs = try (files.isEmpty ? ["-"] : files).map { try LineInput($0) }
+            let paths = files.isEmpty ? ["-"] : files
+            let sizes = try paths.map { try LineInput.byteCount($0) }
             let cluster = client.cluster()
             defer { cluster.close() }
             let tally = DeliveryTally()
-            let places = verbose ? DeliveryLines() : nil
+            let places = verbose ? DeliveryLines { tally.stop() } : nil
             let producer = Producer(cluster, options: options(tally, places))
+            let alarm = try InputAlarm()
             let interruption = Interruption {
                 tally.stop()
-                for input in inputs { input.interrupt() }
+                alarm.ring()
             }
+            let progress = ProgressLine(
+                isWanted: !paths.contains(where: LineInput.isTerminal), of: sizes.contains(nil) ? nil : sizes.compactMap(\.self).reduce(0, +))
             do {
-                try await send(inputs, to: try await producer.topic(topic), of: producer, until: tally)
+                try await send(paths, until: alarm, to: try await producer.topic(topic), of: producer, tally, progress)
             } catch {
                 await producer.close()
-                places?.finish()
+                try? places?.finish()
                 throw error
             }
             await producer.close()
-            places?.finish()
+            try places?.finish()
             try tally.conclude()
             if interruption.wasInterrupted { throw Outcome.interrupted }
         }
@@ -110,79 +114,48 @@ struct ProduceCommand: AsyncParsableCommand {
         return options
     }
 
-    private func send(_ inputs: [LineInput], to topic: ProducerTopic, of producer: Producer, until tally: DeliveryTally) async throws {
-        let cutter = LineCutter(keySeparator: keySeparator, nullValue: nullValue)
-        let headers = header.map { RecordHeader(key: $0.name, value: Array($0.value.utf8)) }
-        let sizes = inputs.map(\.byteCount)
-        let isTyped = inputs.contains { $0.isTerminal }
-        var progress = ProgressLine(isWanted: !isTyped, of: sizes.contains(nil) ? nil : sizes.compactMap(\.self).reduce(0, +))
-        defer { progress.clear() }
-        var pace = rate.map { Pace(perSecond: $0) }
-        var records = 0
-        var bytes = 0
-        for input in inputs {
-            var isMore = true
-            while isMore, !tally.isStopped {
-                isMore = try await input.fill()
-                while let line = input.lines.next() ?? (isMore ? nil : input.lines.rest()) {
-                    try await pace?.next()
-                    let (key, value) = cutter.cut(line)
-                    while try !topic.enqueue(key: key, value: value, headers: headers, partition: partition) {
-                        progress.show(records: records, bytes: bytes)
-                        await producer.room()
-                        if tally.isStopped { return }
-                    }
-                    tally.taken()
-                    records += 1
-                    bytes += line.count + 1
-                    if pace != nil {
-                        progress.show(records: records, bytes: bytes)
-                        if tally.isStopped { return }
-                    }
-                }
-                progress.show(records: records, bytes: bytes)
-            }
-        }
-    }
-}
-
-/// Says when the next of records is due that come at a steady rate. Who is late makes up for it.
-private struct Pace {
-    private let interval: Duration
-    private var due = ContinuousClock.now
-
-    init(perSecond: Double) { interval = .seconds(1 / perSecond) }
-
-    mutating func next() async throws {
-        // A sleep is not worth it for less.
-        if due - .now > .milliseconds(1) { try await Task.sleep(until: due) }
-        due += interval
+    private func send(
+        _ paths: [String], until alarm: InputAlarm, to topic: ProducerTopic, of producer: Producer, _ tally: DeliveryTally, _ progress: ProgressLine
+    ) async throws {
+        var sending = LineSending(
+            topic: topic, producer: producer, tally: tally, cutter: LineCutter(keySeparator: keySeparator, nullValue: nullValue),
+            headers: header.map { RecordHeader(key: $0.name, value: Array($0.value.utf8)) }, partition: partition, pace: rate.map { Pace(perSecond: $0) },
+            progress: progress)
+        defer { sending.progress.clear() }
+        for path in paths where !tally.isStopped { try await sending.send(try LineInput(path, until: alarm)) }
     }
 }
 
 /// Writes where each record is to standard output, on a thread that may wait for whoever reads it.
-private final class DeliveryLines: Sendable {
+private final class DeliveryLines: @unchecked Sendable {
+    // Unchecked: everything but the constants is touched on the queue only.
     private let queue = DispatchQueue(label: "lmbroker.produce.deliveries")
-    private let isReaderGone = Atomic(false)
+    private let onFailure: @Sendable () -> Void
+    private let out = StandardOutput()
+    private var failure: (any Error)?
+
+    init(onFailure: @escaping @Sendable () -> Void) { self.onFailure = onFailure }
 
     func write(_ delivery: BatchDelivery) {
         guard case .success(let first) = delivery.result else { return }
         queue.async { [self] in
-            if isReaderGone.load(ordering: .relaxed) { return }
-            let out = StandardOutput()
+            if failure != nil { return }
             do {
                 for number in 0..<Int64(delivery.recordCount) {
                     try out.print(first < 0 ? "\(delivery.partition)" : "\(delivery.partition) offset \(first + number)")
                 }
                 try out.flush()
             } catch {
-                isReaderGone.store(true, ordering: .relaxed)
+                failure = error
+                if !(error is StandardOutput.ReaderGone) { onFailure() }
             }
         }
     }
 
-    /// Returns when everything is written.
-    func finish() { queue.sync {} }
+    /// Returns when everything is written. Who did not want to read all of it is no failure.
+    func finish() throws {
+        if let failure = queue.sync(execute: { failure }), !(failure is StandardOutput.ReaderGone) { throw failure }
+    }
 }
 
 /// A codec as the command line names it. The parser shows the raw values of what has them, and a codec's are numbers.

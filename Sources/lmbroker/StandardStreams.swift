@@ -8,43 +8,56 @@ struct StreamError: Error, CustomStringConvertible {
     init(_ what: String) { description = "\(what): \(String(cString: strerror(errno)).lowercased())" }
 }
 
+/// Ends every wait for input.
+final class InputAlarm: Sendable {
+    fileprivate let reading: Int32
+    private let writing: Int32
+
+    init() throws {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw StreamError("no pipe can be made") }
+        (reading, writing) = (ends[0], ends[1])
+    }
+
+    deinit {
+        close(reading)
+        close(writing)
+    }
+
+    /// Makes the present and every later wait for input end as if the input had. Callable from any thread.
+    func ring() { _ = write(writing, [1], 1) }
+}
+
 /// Lines of standard input or of a file, read in large blocks by a thread that may wait.
 final class LineInput: @unchecked Sendable {
     // Unchecked: one task asks and waits for the answer; the reading thread has the lines only in between.
     let lines = LineBuffer()
     private let descriptor: Int32
     private let name: String
-    /// Ends a wait for input when a byte is written to it.
-    private let alarm: (reading: Int32, writing: Int32)
+    private let alarm: InputAlarm
 
-    /// - Parameter path: Nil or `-` for standard input.
-    init(_ path: String?) throws {
-        let path = path == "-" ? nil : path
-        name = path ?? "standard input"
-        descriptor = path.map { open($0, O_RDONLY | O_CLOEXEC) } ?? STDIN_FILENO
+    /// - Parameter path: `-` for standard input.
+    init(_ path: String, until alarm: InputAlarm) throws {
+        name = Self.isStandard(path) ? "standard input" : path
+        descriptor = Self.isStandard(path) ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+        self.alarm = alarm
         guard descriptor >= 0 else { throw StreamError("\(name) cannot be read") }
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw StreamError("no pipe can be made") }
-        alarm = (ends[0], ends[1])
     }
 
-    deinit {
-        close(alarm.reading)
-        close(alarm.writing)
-        if descriptor != STDIN_FILENO { close(descriptor) }
-    }
+    deinit { if descriptor != STDIN_FILENO { close(descriptor) } }
 
-    var isTerminal: Bool { isatty(descriptor) == 1 }
+    private static func isStandard(_ path: String) -> Bool { path == "-" }
+
+    static func isTerminal(_ path: String) -> Bool { isStandard(path) && isatty(STDIN_FILENO) == 1 }
 
     /// Of a file; nil where nobody knows how much will come.
-    var byteCount: Int? {
+    /// - Throws: where it cannot be read.
+    static func byteCount(_ path: String) throws -> Int? {
         var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        if !isStandard(path), access(path, R_OK) != 0 { throw StreamError("\(path) cannot be read") }
+        guard (isStandard(path) ? fstat(STDIN_FILENO, &status) : stat(path, &status)) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
         return Int(status.st_size)
     }
-
-    /// Makes the present and every later wait for input end as if the input had. Callable from any thread.
-    func interrupt() { _ = write(alarm.writing, [1], 1) }
 
     /// Reads more; false at the end.
     func fill() async throws -> Bool {

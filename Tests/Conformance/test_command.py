@@ -1,6 +1,7 @@
 """Judges: the `lmbroker` command beside other clients — produce, consume, topic, backup, verify, their exits."""
 
 import json
+import signal
 import subprocess
 import time
 
@@ -45,6 +46,56 @@ def test_produce_keeps_to_a_rate(broker, topic):
     produce(broker, topic, "x\n" * 51, "--rate", "100")
     assert time.monotonic() - begun >= 0.5
     assert consume(broker, topic, "--until-end") == "x\n" * 51
+
+
+def test_a_rate_is_not_made_up_for(broker, topic):
+    """What comes after a pause goes at the rate, and an interruption does not wait for the next record."""
+    command = [BINARY, "produce", topic, "--broker", broker.bootstrap, "--rate", "20", "-v"]
+    producer = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    producer.stdin.write("first\n")
+    producer.stdin.flush()
+    assert producer.stdout.readline()
+    time.sleep(1)  # The pause is what is tested.
+    begun = time.monotonic()
+    producer.stdin.write("x\n" * 21)
+    producer.stdin.close()
+    assert producer.wait(30) == 0 and time.monotonic() - begun > 0.8
+    producer.stdout.close()
+
+    slow = subprocess.Popen([str(c) for c in command[:-2] + ["0.01", "-v"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    slow.stdin.write("one\ntwo\nthree")
+    slow.stdin.flush()
+    assert slow.stdout.readline()
+    slow.send_signal(signal.SIGINT)
+    assert slow.wait(10) == 130
+    slow.stdin.close()
+    slow.stdout.close()
+
+
+def test_half_a_line_is_no_record(broker, topic):
+    producer = subprocess.Popen([str(BINARY), "produce", topic, "--broker", broker.bootstrap, "-v"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                text=True)
+    producer.stdin.write("whole\nhal")
+    producer.stdin.flush()
+    assert producer.stdout.readline()
+    producer.send_signal(signal.SIGINT)
+    assert producer.wait(10) == 130
+    producer.stdin.close()
+    producer.stdout.close()
+    assert consume(broker, topic, "--until-end") == "whole\n"
+
+
+def test_many_files_and_a_full_disk(broker, topic, tmp_path):
+    paths = [tmp_path / f"{number}" for number in range(600)]
+    for path in paths:
+        path.write_text(f"{path.name}\n")
+    limited = subprocess.run(["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", BINARY, "produce", topic, *paths, "--broker", broker.bootstrap],
+                             capture_output=True, text=True)
+    assert limited.returncode == 0, limited.stderr
+    assert consume(broker, topic, "--until-end").split() == [path.name for path in paths]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([str(BINARY), "produce", topic, paths[0], "-v", "--broker", broker.bootstrap], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "standard output cannot be written" in done.stderr
 
 
 def test_keys_and_headers_reach_kcat(broker, topic):
@@ -142,9 +193,16 @@ def test_settings_are_described_and_altered(broker, topic):
 def test_a_broker_s_settings_are_altered(broker):
     for target in (["--all-brokers"], ["--id", str(node_id(broker))]):
         at = (*target, "--broker", broker.bootstrap)
+
+        def described():
+            lines = map(json.loads, lmbroker("config", "describe", *at, "--json").stdout.splitlines())
+            return {line["name"]: line["value"] for line in lines}.get("log.cleaner.backoff.ms")
+
+        before = described()
         lmbroker("config", "alter", *at, "--set", "log.cleaner.backoff.ms=1234")
-        assert "log.cleaner.backoff.ms" in lmbroker("config", "describe", *at).stdout
+        assert described() == "1234" != before
         lmbroker("config", "alter", *at, "--delete", "log.cleaner.backoff.ms")
+        assert described() == before
 
 
 def node_id(broker):
@@ -185,7 +243,7 @@ def test_mistakes_end_in_a_sentence_and_a_status(broker, topic):
                       ["consume", topic, "--from", "yesterday", *at],
                       ["consume", topic, "--to", "end", "--until-end", *at], ["consume", topic, "--hex", "--json", *at],
                       ["consume", topic, "--format", "%s{octal}", *at], ["consume", topic, "--header", "=x", *at],
-                      ["produce", topic, "--codec", "zip", *at],
+                      ["produce", topic, "--codec", "zip", *at], ["produce", topic, "--rate", "nan", *at],
                       ["topic", "list", "--broker", "127.0.0.1:1"], ["verify", "/nonexistent"], ["no-such-command"]):
         done = lmbroker(*arguments, stdin="", check=False, timeout=60)
         assert done.returncode > 0, arguments
