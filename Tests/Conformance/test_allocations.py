@@ -26,13 +26,17 @@ class CountedBroker:
         self.broker = start_broker(environment={"LD_PRELOAD": str(library), "LMB_ALLOCATIONS_FILE": str(self.counts)})
 
     def each(self, action):
-        """Allocations, and bytes of them, for each time that the action is done; the first rounds are not counted."""
+        """Allocations, and bytes of them, for each time that the action is done; the first rounds are not counted.
+
+        The action returns the error codes of what it did."""
         for _ in range(ROUNDS):
-            action()
+            assert not any(action())
         before = self.read()
         for _ in range(ROUNDS):
-            action()
-        return [(after - before) / ROUNDS for before, after in zip(before, self.read())]
+            assert not any(action())
+        counts = [(after - before) / ROUNDS for before, after in zip(before, self.read())]
+        assert counts[0] >= 1, "the allocations of the broker are not seen"
+        return counts
 
     def read(self):
         return struct.unpack("=QQ", self.counts.read_bytes())
@@ -47,7 +51,7 @@ def test_a_batch_that_is_produced_allocates_little(counted):
     counted.broker.create_topic("topic")
     records = batch([b"." * 1000])
     with counted.broker.connect() as connection:
-        allocations, size = counted.each(lambda: produce(connection, "topic", records))
+        allocations, size = counted.each(lambda: [produce(connection, "topic", records).error_code])
     print(f"{allocations:.1f} allocations of {size:.0f} bytes for each batch produced")
     assert allocations <= PRODUCED
 
@@ -58,7 +62,8 @@ def test_a_batch_among_others_in_a_request_allocates_less(counted):
     request = dict(acks=-1, timeout_ms=10_000, topic_data=[
         dict(name="topic", partition_data=[dict(index=p, records=records) for p in range(PARTITIONS)])])
     with counted.broker.connect() as connection:
-        allocations, size = (n / PARTITIONS for n in counted.each(lambda: connection.ask(PRODUCE, 9, **request)))
+        allocations, size = (n / PARTITIONS for n in counted.each(
+            lambda: [p.error_code for p in connection.ask(PRODUCE, 9, **request).responses[0].partition_responses]))
     print(f"{allocations:.1f} allocations of {size:.0f} bytes for each of {PARTITIONS} batches produced together")
     assert allocations <= PRODUCED_BESIDE_OTHERS
 
@@ -67,6 +72,6 @@ def test_a_batch_that_is_fetched_allocates_little(counted):
     counted.broker.create_topic("topic")
     with counted.broker.connect() as connection:
         produce(connection, "topic", batch([b"." * 1000]))
-        allocations, size = counted.each(lambda: fetch_one(connection, "topic"))
+        allocations, size = counted.each(lambda: [fetch_one(connection, "topic").error_code])
     print(f"{allocations:.1f} allocations of {size:.0f} bytes for each fetch")
     assert allocations <= FETCHED
