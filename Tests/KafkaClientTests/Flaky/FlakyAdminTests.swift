@@ -17,7 +17,7 @@ struct FlakyAdminTests {
         }
     }
 
-    @Test(arguments: FlakyScene.seeds(1))
+    @Test(arguments: FlakyScene.seeds(2))
     func topicsAreAdministered(seed: UInt64) async throws {
         let keys: [ApiKey] = [
             .createTopics, .createPartitions, .deleteTopics, .describeConfigs, .incrementalAlterConfigs, .metadata, .describeLogDirs,
@@ -46,7 +46,7 @@ struct FlakyAdminTests {
         }
     }
 
-    @Test(arguments: FlakyScene.seeds(1))
+    @Test(arguments: FlakyScene.seeds(2))
     func offsetsAndGroupsAreAdministered(seed: UInt64) async throws {
         let keys: [ApiKey] = [
             .listOffsets, .deleteRecords, .offsetCommit, .offsetFetch, .offsetDelete, .describeGroups, .consumerGroupDescribe, .listGroups,
@@ -76,7 +76,7 @@ struct FlakyAdminTests {
         }
     }
 
-    @Test(arguments: FlakyScene.seeds(1))
+    @Test(arguments: FlakyScene.seeds(2))
     func transactionsAreAdministered(seed: UInt64) async throws {
         let keys: [ApiKey] = [.listTransactions, .describeTransactions, .describeProducers, .writeTxnMarkers]
         try await FlakyScene.with(seed: seed, keys: keys, partitions: 1) { scene in

@@ -30,7 +30,7 @@ struct FlakyRecordsTests {
 
     private func expected(_ count: Int) -> [[String]] { (0..<3).map { part in stride(from: part, to: count, by: 3).map(String.init) } }
 
-    @Test(arguments: FlakyScene.seeds(2))
+    @Test(arguments: FlakyScene.seeds(3))
     func whatIsWrittenIsThereOnceAndInOrder(seed: UInt64) async throws {
         let keys: [ApiKey] = [.produce, .initProducerID, .metadata, .apiVersions]
         // Without a transaction nothing is refused for its sake.
@@ -56,7 +56,7 @@ struct FlakyRecordsTests {
         }
     }
 
-    @Test(arguments: FlakyScene.seeds(2))
+    @Test(arguments: FlakyScene.seeds(3))
     func whatIsReadComesOnceAndInOrder(seed: UInt64) async throws {
         let keys: [ApiKey] = [.fetch, .listOffsets, .metadata]
         try await FlakyScene.with(seed: seed, keys: keys, errors: [.metadata: Self.metadataErrors]) { scene in

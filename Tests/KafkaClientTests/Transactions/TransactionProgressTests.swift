@@ -66,6 +66,7 @@ import Testing
         }
         var queue = PartitionQueue<Batch>(isIdempotent: true, inFlightMax: 5)
         queue.adopt(identity)
+        queue.confirm(identity)
         let (first, second, third) = (Batch(), Batch(), Batch())
         queue.append(first)
         queue.append(second)
