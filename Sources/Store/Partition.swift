@@ -158,6 +158,8 @@ struct PartitionState {
     var cleaning = CleaningState()
     var isQueuedForSealing = false
     var isQueuedForDeletion = false
+    /// Values at the front that the last commit has asked the kernel for, as they are to be deleted.
+    var prefetchedPartCount = 0
 
     // Of the commit being made; `publish` empties them.
     var isTouched = false

@@ -9,7 +9,10 @@ internal import Synchronization
 /// for long, that page comes from the disk, and every producer would wait for it with the committer. So a commit asks the
 /// kernel for the pages that the next one will look at, and deletes only what the one before has asked for.
 extension StoreWriter {
-    /// Partitions that one commit looks at without finding something to delete.
+    /// Partitions that a commit deletes from, some of each: what was written at the same time stands side by side in the file,
+    /// whoever's it is, and is free as one run again when it goes at the same time.
+    private static let turnsPerCommit = 16
+    /// Partitions that one commit looks at.
     private static let visitsPerCommit = 256
 
     /// Queues the partition for the deletion of what is below its log start offset, or of everything.
@@ -23,28 +26,27 @@ extension StoreWriter {
         guard !deletions.isEmpty else { return }
         let budget = DeletionBudget(writtenByteCount: draft.directByteCount + draft.sealedByteCount)
         try deleteExtents(budget, &draft, &transaction)
-        prefetchedPartCount = try prefetch(budget, &transaction)
+        try prefetch(budget, &transaction)
     }
 
     private func deleteExtents(_ budget: DeletionBudget, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         var budget = budget
-        var visits = Self.visitsPerCommit
-        // Whether the first of the queue has lost extents in this commit: its row must say so, or a copy made now would say
-        // that it holds more than it does.
-        var isRowBehind = false
+        let share = budget.share(of: min(deletions.count, Self.turnsPerCommit))
+        // Of the partitions that have more than their share, and wait for their next turn.
+        var waiting = 0
         // Their log start moved in this commit: readers do not know it yet, and may still ask what was aborted below it.
         var postponed: [Partition] = []
         defer { deletions.append(contentsOf: postponed) }
-        while !budget.isSpent, visits > 0, let partition = deletions.first {
-            if let extent = try firstDeletableExtent(of: partition, &transaction) {
-                guard prefetchedPartCount > 0 else { break }
-                try delete(extent, of: partition, &draft, &transaction)
-                prefetchedPartCount -= extent.partCount
-                budget.take(extent)
-                isRowBehind = true
+        for _ in 0..<Self.visitsPerCommit {
+            guard !budget.isSpent, waiting < min(deletions.count, Self.turnsPerCommit) else { return }
+            let partition = deletions[waiting]
+            let isLess = try deleteExtents(of: partition, share, &budget, &draft, &transaction)
+            // Its row must say so, or a copy made now would say that it holds more than it does.
+            if isLess, !partition.state.isDeleted { try writeRow(of: partition, &draft, &transaction) }
+            if try firstDeletableExtent(of: partition, &transaction) != nil {
+                waiting += 1
                 continue
             }
-            visits -= 1
             if partition.state.isDeleted {
                 guard try deleteProducers(of: partition, &budget.valueCount, &transaction),
                     try deleteAborted(of: partition, below: .max, &budget.valueCount, &draft, &transaction)
@@ -53,23 +55,36 @@ extension StoreWriter {
                 catalog.partitions[partition.id] = nil
                 draft.catalogChanges.append(.forget(partition.id))
                 draft.isDirty = true
-            } else if isRowBehind {
-                try writeRow(of: partition, &draft, &transaction)
-            }
-            isRowBehind = false
-            if partition.state.hasAborted, !partition.state.isDeleted {
+            } else if partition.state.hasAborted {
                 let published = partition.tail.withLock { $0.logStartOffset }
                 guard try deleteAborted(of: partition, below: published, &budget.valueCount, &draft, &transaction) else { return }
                 if published < partition.state.logStartOffset {
-                    postponed.append(deletions.removeFirst())
+                    postponed.append(deletions.remove(at: waiting))
                     continue
                 }
             }
             partition.state.isQueuedForDeletion = false
-            deletions.removeFirst()
+            deletions.remove(at: waiting)
         }
-        // The rest comes in a later commit.
-        if isRowBehind, let partition = deletions.first { try writeRow(of: partition, &draft, &transaction) }
+    }
+
+    /// Deletes from the front what the commit before has asked for, up to `share`. Whether that was something.
+    private func deleteExtents(
+        of partition: Partition, _ share: DeletionBudget, _ budget: inout DeletionBudget, _ draft: inout CommitDraft,
+        _ transaction: inout Transaction
+    ) throws(LMDBError) -> Bool {
+        var share = share
+        var isLess = false
+        while !share.isSpent, !budget.isSpent, partition.state.prefetchedPartCount > 0,
+            let extent = try firstDeletableExtent(of: partition, &transaction)
+        {
+            try delete(extent, of: partition, &draft, &transaction)
+            partition.state.prefetchedPartCount -= extent.partCount
+            share.take(extent)
+            budget.take(extent)
+            isLess = true
+        }
+        return isLess
     }
 
     private func delete(
@@ -85,21 +100,21 @@ extension StoreWriter {
         draft.isDirty = true
     }
 
-    /// Asks for the first pages of what is to be deleted next, as far as `budget` goes. Returns of how many values.
-    private func prefetch(_ budget: DeletionBudget, _ transaction: inout Transaction) throws(LMDBError) -> Int {
-        var budget = budget
-        var asked = 0
-        for partition in deletions.prefix(Self.visitsPerCommit) {
-            if budget.isSpent { break }
+    /// Asks for the first pages of what is to be deleted next.
+    private func prefetch(_ budget: DeletionBudget, _ transaction: inout Transaction) throws(LMDBError) {
+        let turns = deletions.prefix(Self.turnsPerCommit)
+        if turns.isEmpty { return }
+        for partition in turns {
+            var share = budget.share(of: turns.count)
+            partition.state.prefetchedPartCount = 0
             var cursor = try transaction.cursor(in: databases.log)
             var more = try cursor.seek(LogKey(partition.id, 0))
-            while more, !budget.isSpent, let extent = try cursor.extent(of: partition.id, prefetching: true), isDeletable(extent, of: partition) {
-                budget.take(extent)
-                asked += extent.partCount
+            while more, !share.isSpent, let extent = try cursor.extent(of: partition.id, prefetching: true), isDeletable(extent, of: partition) {
+                share.take(extent)
+                partition.state.prefetchedPartCount += extent.partCount
                 more = extent.end != nil
             }
         }
-        return asked
     }
 
     /// The partition's first extent if all of it is below the log start offset; nil when there is none such.
@@ -151,6 +166,14 @@ private struct DeletionBudget {
     init(writtenByteCount: Int) { byteCount = 2 * writtenByteCount }
 
     var isSpent: Bool { valueCount <= 0 && byteCount <= 0 }
+
+    /// One of `count` equal parts; at least one value.
+    func share(of count: Int) -> DeletionBudget {
+        var share = self
+        share.valueCount = max(valueCount / max(count, 1), 1)
+        share.byteCount = byteCount / max(count, 1)
+        return share
+    }
 
     mutating func take(_ extent: FoundExtent) {
         valueCount -= extent.partCount

@@ -37,8 +37,6 @@ final class StoreWriter {
     var sealQueue: Deque<Partition> = []
     /// Partitions with extents below their log start offset.
     var deletions: Deque<Partition> = []
-    /// How many values at the front of them the last commit has asked the kernel for.
-    var prefetchedPartCount = 0
     var budget: DiskBudget
     private(set) var sizing: ExtentSizing
     private var readerWatch: ReaderWatch
