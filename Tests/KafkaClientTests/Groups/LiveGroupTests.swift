@@ -344,17 +344,17 @@ struct LiveGroupTests {
             await member.view.until { $0.values.count == 50 }
             let address = ["--broker", "127.0.0.1:\(broker.port)"]
             // With members it is refused.
-            await #expect(throws: (any Error).self) { try await GroupReset.parse(["group", "--all-topics", "--to-earliest"] + address).run() }
+            await #expect(throws: (any Error).self) { try await GroupReset.asyncParse(["group", "--all-topics", "--to-earliest"] + address).run() }
             try await member.close()
             let before = try await Admin(cluster).committedOffsets(of: "group").mapValues(\.offset)
             #expect(before.values.reduce(0, +) == 50)
-            try await GroupReset.parse(["group", "--all-topics", "--to-earliest", "--dry-run"] + address).run()
+            try await GroupReset.asyncParse(["group", "--all-topics", "--to-earliest", "--dry-run"] + address).run()
             #expect(try await Admin(cluster).committedOffsets(of: "group").mapValues(\.offset) == before)
-            try await GroupReset.parse(["group", "--all-topics", "--shift-by", "-1"] + address).run()
+            try await GroupReset.asyncParse(["group", "--all-topics", "--shift-by", "-1"] + address).run()
             #expect(try await Admin(cluster).committedOffsets(of: "group").mapValues(\.offset) == before.mapValues { max($0 - 1, 0) })
-            try await GroupReset.parse(["group", "--topic", "topic:0", "--to-offset", "2"] + address).run()
+            try await GroupReset.asyncParse(["group", "--topic", "topic:0", "--to-offset", "2"] + address).run()
             #expect(try await Admin(cluster).committedOffsets(of: "group")[TopicPartition("topic", 0)]?.offset == 2)
-            try await GroupReset.parse(["group", "--topic", "topic", "--by-duration", "1d"] + address).run()
+            try await GroupReset.asyncParse(["group", "--topic", "topic", "--by-duration", "1d"] + address).run()
             let again = RunningMember(cluster)
             try again.run()
             await again.view.until { $0.values.count == 50 }

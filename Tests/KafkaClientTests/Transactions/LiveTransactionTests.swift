@@ -178,7 +178,7 @@ struct LiveTransactionTests {
         try await TransactionScene.with { scene in
             let address = ["--broker", "127.0.0.1:\(scene.broker.port)"]
             let place = TopicPartition("topic", 1)
-            let onNothing = try TransactionAbort.parse(["--topic", "topic", "--partition", "1"] + address)
+            let onNothing = try await TransactionAbort.asyncParse(["--topic", "topic", "--partition", "1"] + address)
             await #expect(throws: Outcome.refused) { try await onNothing.run() }
             let delivered = Watch(0)
             var options = ProducerOptions()
@@ -200,11 +200,11 @@ struct LiveTransactionTests {
             let open = try await admin.producers(of: place)
             #expect(open.map(\.id) == [described.producerID] && open.first?.openSince == 0)
 
-            try await TransactionList.parse(["--state", "Ongoing", "--json"] + address).run()
-            try await TransactionDescribe.parse(["stuck"] + address).run()
-            let ofAnother = try TransactionAbort.parse(["--topic", "topic", "--partition", "1", "--producer-id", "\(described.producerID + 1)"] + address)
+            try await TransactionList.asyncParse(["--state", "Ongoing", "--json"] + address).run()
+            try await TransactionDescribe.asyncParse(["stuck"] + address).run()
+            let ofAnother = try await TransactionAbort.asyncParse(["--topic", "topic", "--partition", "1", "--producer-id", "\(described.producerID + 1)"] + address)
             await #expect(throws: Outcome.refused) { try await ofAnother.run() }
-            try await TransactionAbort.parse(["--topic", "topic", "--partition", "1"] + address).run()
+            try await TransactionAbort.asyncParse(["--topic", "topic", "--partition", "1"] + address).run()
             #expect(try await admin.describeTransaction("stuck")?.state == "CompleteAbort")
             #expect(try await admin.producers(of: place).allSatisfy { $0.openSince == nil })
             await #expect(throws: ClientError.self) { try await producer.commit() }
