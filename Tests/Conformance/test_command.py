@@ -48,13 +48,26 @@ def test_produce_keeps_to_a_rate(broker, topic):
     assert consume(broker, topic, "--until-end") == "x\n" * 51
 
 
-def test_a_rate_is_not_made_up_for(broker, topic):
-    """What comes after a pause goes at the rate, and an interruption does not wait for the next record."""
-    command = [BINARY, "produce", topic, "--broker", broker.bootstrap, "--rate", "20", "-v"]
-    producer = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    producer.stdin.write("first\n")
+def start_producing(broker, topic, text, *options):
+    """Starts a producer, gives it the text, and returns when its first record is there; its input stays open."""
+    producer = subprocess.Popen([str(BINARY), "produce", topic, "--broker", broker.bootstrap, "-v", *options], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True)
+    producer.stdin.write(text)
     producer.stdin.flush()
     assert producer.stdout.readline()
+    return producer
+
+
+def interrupt(producer):
+    producer.send_signal(signal.SIGINT)
+    assert producer.wait(10) == 130
+    producer.stdin.close()
+    producer.stdout.close()
+
+
+def test_a_rate_is_not_made_up_for(broker, topic):
+    """What comes after a pause goes at the rate, and an interruption does not wait for the next record."""
+    producer = start_producing(broker, topic, "first\n", "--rate", "20")
     time.sleep(1)  # The pause is what is tested.
     begun = time.monotonic()
     producer.stdin.write("x\n" * 21)
@@ -62,26 +75,11 @@ def test_a_rate_is_not_made_up_for(broker, topic):
     assert producer.wait(30) == 0 and time.monotonic() - begun > 0.8
     producer.stdout.close()
 
-    slow = subprocess.Popen([str(c) for c in command[:-2] + ["0.01", "-v"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    slow.stdin.write("one\ntwo\nthree")
-    slow.stdin.flush()
-    assert slow.stdout.readline()
-    slow.send_signal(signal.SIGINT)
-    assert slow.wait(10) == 130
-    slow.stdin.close()
-    slow.stdout.close()
+    interrupt(start_producing(broker, topic, "one\ntwo\nthree", "--rate", "0.01"))
 
 
 def test_half_a_line_is_no_record(broker, topic):
-    producer = subprocess.Popen([str(BINARY), "produce", topic, "--broker", broker.bootstrap, "-v"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                text=True)
-    producer.stdin.write("whole\nhal")
-    producer.stdin.flush()
-    assert producer.stdout.readline()
-    producer.send_signal(signal.SIGINT)
-    assert producer.wait(10) == 130
-    producer.stdin.close()
-    producer.stdout.close()
+    interrupt(start_producing(broker, topic, "whole\nhal"))
     assert consume(broker, topic, "--until-end") == "whole\n"
 
 

@@ -64,6 +64,18 @@ func writeNumbers(_ count: Int, to topic: String, partitions: Int32, _ cluster: 
     await producer.close()
 }
 
+/// Writes `order N` for each number of `range` to the topic `orders`, all of them at once.
+func writeOrders(_ range: Range<Int>, _ cluster: Cluster) async throws {
+    let producer = Producer(cluster)
+    try await withThrowingTaskGroup { group in
+        for number in range {
+            group.addTask { _ = try await producer.send(key: Array("\(number)".utf8), value: Array("order \(number)".utf8), to: "orders") }
+        }
+        try await group.waitForAll()
+    }
+    await producer.close()
+}
+
 /// Reads until each of these partitions has come to the offset `last`; returns all offsets, by partition, in the order in which they came.
 func readOffsets(
     through last: Int64, of partitions: Set<Int32>, after first: [Int32: [Int64]] = [:], _ next: () async throws -> FetchedRecords?

@@ -55,8 +55,8 @@ final class FlakyFront: Sendable {
             .connect(host: "127.0.0.1", port: brokerPort)
             .flatMapThrowing { broker in
                 let passage = FrontPassage(self, client: client, broker: broker)
-                try client.pipeline.syncOperations.addHandler(RequestSide(passage))
-                try broker.pipeline.syncOperations.addHandler(AnswerSide(passage))
+                try client.pipeline.syncOperations.addHandler(PassageEnd(passage, read: passage.asked))
+                try broker.pipeline.syncOperations.addHandler(PassageEnd(passage, read: passage.answered))
             }
     }
 

@@ -79,17 +79,6 @@ struct FlakyTransactionTests {
         }
     }
 
-    private func write(_ range: Range<Int>, _ cluster: Cluster) async throws {
-        let producer = Producer(cluster)
-        try await withThrowingTaskGroup { group in
-            for number in range {
-                group.addTask { _ = try await producer.send(key: Array("\(number)".utf8), value: Array("order \(number)".utf8), to: "orders") }
-            }
-            try await group.waitForAll()
-        }
-        await producer.close()
-    }
-
     struct Setting: Sendable, CustomTestStringConvertible {
         var groupProtocol: GroupProtocol
         var isVersion2: Bool
@@ -114,7 +103,7 @@ struct FlakyTransactionTests {
             try await scene.untilSpent(keys) { round in
                 let next = Worker(scene.cluster, id: "worker-\(round)", setting.groupProtocol, isVersion2: setting.isVersion2, progress: progress)
                 try next.start()
-                try await write(count..<(count + 40), scene.direct)
+                try await writeOrders(count..<(count + 40), scene.direct)
                 count += 40
                 let total = count
                 await progress.until { $0.receiptCount >= total || $0.failure != nil }

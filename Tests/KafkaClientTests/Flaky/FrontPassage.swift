@@ -136,26 +136,15 @@ private struct DelayLine {
     }
 }
 
-/// The client's end.
-final class RequestSide: ChannelInboundHandler {
+/// One of the passage's two ends: what is read there goes to `read`.
+final class PassageEnd: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     private let passage: FrontPassage
+    private let read: (ByteBuffer) -> Void
 
-    init(_ passage: FrontPassage) { self.passage = passage }
+    init(_ passage: FrontPassage, read: @escaping (ByteBuffer) -> Void) { (self.passage, self.read) = (passage, read) }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { passage.asked(Self.unwrapInboundIn(data)) }
-    func channelInactive(context: ChannelHandlerContext) { passage.end() }
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { passage.end() }
-}
-
-/// The broker's end.
-final class AnswerSide: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    private let passage: FrontPassage
-
-    init(_ passage: FrontPassage) { self.passage = passage }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { passage.answered(Self.unwrapInboundIn(data)) }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { read(Self.unwrapInboundIn(data)) }
     func channelInactive(context: ChannelHandlerContext) { passage.end() }
     func errorCaught(context: ChannelHandlerContext, error: any Error) { passage.end() }
 }

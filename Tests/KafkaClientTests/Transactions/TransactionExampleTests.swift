@@ -47,17 +47,6 @@ func orders(_ cluster: Cluster) throws -> GroupConsumer {
 
 @Suite(.timeLimit(.minutes(2)), .serialized)
 struct TransactionExampleTests {
-    private func write(_ range: Range<Int>, _ cluster: Cluster) async throws {
-        let producer = Producer(cluster)
-        try await withThrowingTaskGroup { group in
-            for number in range {
-                group.addTask { _ = try await producer.send(key: Array("\(number)".utf8), value: Array("order \(number)".utf8), to: "orders") }
-            }
-            try await group.waitForAll()
-        }
-        await producer.close()
-    }
-
     private func receipts(_ scene: TransactionScene, count: Int) async throws -> [String] {
         while true {
             let values = try await scene.values(of: "receipts", .readCommitted)
@@ -71,11 +60,11 @@ struct TransactionExampleTests {
             let cluster = scene.cluster
             let first = try orders(cluster)
             let firstWorker = Task { try await writeReceipts(cluster, consumer: first, transactionalID: "worker") }
-            try await write(0..<100, cluster)
+            try await writeOrders(0..<100, cluster)
             _ = try await receipts(scene, count: 1)
             let second = try orders(cluster)
             let secondWorker = Task { try await writeReceipts(cluster, consumer: second, transactionalID: "worker") }
-            try await write(100..<200, cluster)
+            try await writeOrders(100..<200, cluster)
             // The second has taken the id over: the first finds out with its next transaction, or has none any more.
             first.stop()
             _ = await firstWorker.result
@@ -94,7 +83,7 @@ struct TransactionExampleTests {
     @Test func whatWasAbortedIsReadAgain() async throws {
         try await TransactionScene.with(["orders", "receipts"], partitions: 1) { scene in
             let cluster = scene.cluster
-            try await write(0..<10, cluster)
+            try await writeOrders(0..<10, cluster)
             let consumer = try orders(cluster)
             let producer = try await scene.producer("worker")
             for isCommit in [false, true] {
