@@ -31,6 +31,8 @@ public struct FreePages: Sendable, Equatable {
     public var count = 0
     /// Those that a snapshot may still look into.
     public var heldCount = 0
+    /// Rows of the free list that all of them stand in.
+    public var rowCount = 0
 }
 
 /// One reader slot, of this process or another.
@@ -90,7 +92,13 @@ extension Environment {
     public func freePages() throws(LMDBError) -> FreePages {
         let oldest = laggingReader()?.transactionID
         let snapshot = try snapshot()
-        return try unsafe countFreePages(snapshot.handle, heldFrom: oldest)
+        var cursor = try unsafe Cursor(snapshot.handle, .freeList)
+        var pages = FreePages()
+        while try cursor.move(.next) {
+            pages.rowCount += 1
+            if let oldest, cursor.freedBy >= oldest { pages.heldCount += cursor.freedPageCount } else { pages.count += cursor.freedPageCount }
+        }
+        return pages
     }
 
     /// A consistent copy of the last committed state, into an existing empty directory, while others read and
@@ -113,17 +121,4 @@ func databaseStatistics(_ transaction: OpaquePointer, _ database: Database) thro
     return DatabaseStatistics(
         entryCount: statistics.ms_entries, depth: Int(statistics.ms_depth), branchPageCount: statistics.ms_branch_pages,
         leafPageCount: statistics.ms_leaf_pages, overflowPageCount: statistics.ms_overflow_pages)
-}
-
-/// The free-list database (number 0) has transactions as keys, and as values lists of the pages that they freed, each with
-/// its length in front. A commit takes from those alone that are older than every reader.
-func countFreePages(_ transaction: OpaquePointer, heldFrom oldest: Int?) throws(LMDBError) -> FreePages {
-    var cursor = try unsafe Cursor(transaction, Database(index: 0))
-    var pages = FreePages()
-    while try cursor.move(.next) {
-        let count = unsafe cursor.value.unsafeLoadUnaligned(fromByteOffset: 0, as: Int.self)
-        let freedBy = unsafe cursor.key.unsafeLoadUnaligned(fromByteOffset: 0, as: Int.self)
-        if let oldest, freedBy >= oldest { pages.heldCount += count } else { pages.count += count }
-    }
-    return pages
 }

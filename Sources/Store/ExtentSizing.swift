@@ -33,10 +33,16 @@ struct ExtentSizing {
     /// A value of several pages was given its place, and LMDB took so long to find it.
     mutating func placed(inNs ns: UInt64) { meanNs += (min(Double(ns), Self.countedNsMax) - meanNs) / 16 }
 
+    /// Whether finding room takes so long that values are to become shorter, unless something else is done about it.
+    var isSearchLong: Bool { meanNs > Self.longNs }
+
+    /// The free list is in better order than it was while `placed` was told.
+    mutating func freeListWasJoined() { meanNs = 0 }
+
     /// To be told between two commits: within one, values do not change.
     mutating func committed(nowNs: UInt64) {
         let age = nowNs - changedNs
-        if meanNs > Self.longNs, pages > Self.pagesMin {
+        if isSearchLong, pages > Self.pagesMin {
             patienceNs = isOnTrial && age < Self.patienceNsMin ? min(2 * patienceNs, Self.patienceNsMax) : Self.patienceNsMin
             resize(to: pages / 2, nowNs, isOnTrial: false)
         } else if age >= patienceNs, pages < Self.pagesMax {

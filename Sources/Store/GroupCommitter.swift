@@ -85,12 +85,13 @@ final class GroupCommitter: Sendable {
                 houseKeptNs = monotonicNs()
             }
             let isClosing = takeInbox(&waiting)
+            if writer.mustJoinFreePages { joinFreePages() }
             if !waiting.isEmpty {
                 commit(nextGroup(&waiting))
             } else if isClosing {
                 break
             } else if !sweepIdly() {
-                waitForWork()
+                waitOrTidy()
             }
         }
         do { try writer.shutDown() } catch { writer.stop("sealing at shutdown: \(error)", []) }
@@ -142,20 +143,37 @@ final class GroupCommitter: Sendable {
         }
     }
 
-    private func waitForWork() {
+    /// Waits for work, and joins the free list when there has been none for a while.
+    private func waitOrTidy() {
+        let isDue = writer.hasFreePagesToJoin
+        let hasWork = waitForWork(atMostNs: isDue ? Self.idleNs : Self.houseKeepingNs)
+        guard isDue, !hasWork else { return }
+        joinFreePages()
+    }
+
+    private func joinFreePages() {
+        do { try writer.joinFreePages() } catch { writer.fail([], error) }
+    }
+
+    /// Whether there is some, or may be.
+    private func waitForWork(atMostNs waitNs: UInt64) -> Bool {
         let mayWait = inbox.withLock { inbox in
             guard inbox.submissions.isEmpty, !inbox.isClosing else { return false }
             inbox.isIdle = true
             return true
         }
-        guard mayWait else { return }
-        if wake.wait(timeout: DispatchTime.now() + .nanoseconds(Int(Self.houseKeepingNs))) == .timedOut {
-            // A submission may have cleared the mark in this moment: then its signal is on the way, and is for the next wait.
-            inbox.withLock { $0.isIdle = false }
+        guard mayWait else { return true }
+        guard wake.wait(timeout: DispatchTime.now() + .nanoseconds(Int(waitNs))) == .timedOut else { return true }
+        // A submission may have cleared the mark in this moment: then its signal is on the way, and is for the next wait.
+        return inbox.withLock { inbox in
+            defer { inbox.isIdle = false }
+            return !inbox.isIdle
         }
     }
 
     private static let houseKeepingNs: UInt64 = 10_000_000_000
+    /// Without work for so long, the store is idle.
+    private static let idleNs: UInt64 = 25_000_000
 
     /// One call per lane that has answers or waits for changes.
     private func deliver(_ finished: [Submission], _ changed: [PartitionID]) {

@@ -131,6 +131,7 @@ public final class Store: Sendable {
         if let pages = try? environment.freePages() {
             statistics.freeByteCount = pages.count * information.pageByteCount
             statistics.heldByteCount = pages.heldCount * information.pageByteCount
+            statistics.freeListRowCount = pages.rowCount
         }
         return statistics
     }

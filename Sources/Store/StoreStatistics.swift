@@ -18,6 +18,8 @@ public struct StoreStatistics: Sendable {
     /// Bytes of extents that compaction has replaced, and of those in their place.
     public var replacedByteCount = 0
     public var compactedByteCount = 0
+    /// Commits that joined the free list; they count as no others do.
+    public var freeListJoinCount = 0
     /// Time spent waiting for commits to be written and synced, in ns.
     public var commitWaitNs: UInt64 = 0
     /// Commits by duration: element n counts those of up to 2ⁿ × 64 µs.
@@ -30,6 +32,8 @@ public struct StoreStatistics: Sendable {
     /// Of freed pages: what a commit may fill now, and what waits for the oldest snapshot to end.
     public var freeByteCount = 0
     public var heldByteCount = 0
+    /// Rows of the free list that both stand in.
+    public var freeListRowCount = 0
     public var readersInUse = 0
     /// Commits made since the oldest snapshot that is still held, and for how long that has been seen; 0 where none is.
     public var oldestReaderLag = 0
@@ -60,6 +64,8 @@ final class StoreCounters: Sendable {
             statistics.commitWaitBuckets[bucket] += 1
         }
     }
+
+    func joinedFreePages() { statistics.withLock { $0.freeListJoinCount += 1 } }
 
     func oldestReader(ageNs: UInt64) { statistics.withLock { $0.oldestReaderAgeNs = ageNs } }
 

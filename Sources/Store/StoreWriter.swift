@@ -38,7 +38,8 @@ final class StoreWriter {
     /// Partitions with extents below their log start offset.
     var deletions: Deque<Partition> = []
     var budget: DiskBudget
-    private(set) var sizing: ExtentSizing
+    var sizing: ExtentSizing
+    var freeListUpkeep = FreeListUpkeep()
     private var readerWatch: ReaderWatch
     var state = StoreState.serving
     /// Where an extent is put together from batches of the journal.
@@ -82,7 +83,7 @@ final class StoreWriter {
         try transaction.commit()
         let nowNs = monotonicNs()
         shared.counters.committed(draft, waitedNs: nowNs - started)
-        sizing.committed(nowNs: nowNs)
+        if !mustJoinFreePages { sizing.committed(nowNs: nowNs) }
         shared.valueByteCountMax.store(sizing.byteCountMax, ordering: .relaxed)
         return publish(draft)
     }

@@ -3,7 +3,7 @@ import LMDB
 import Testing
 
 /// A directory that is gone when the test is.
-private final class TemporaryDirectory {
+final class TemporaryDirectory {
     let path = FileManager.default.temporaryDirectory.appendingPathComponent("lmdb-\(UUID().uuidString)").path
 
     init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }

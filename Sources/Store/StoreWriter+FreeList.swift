@@ -1,0 +1,32 @@
+internal import LMDB
+
+/// Commits take free pages from the rows at the front of LMDB's free list, and merge as many rows as it takes to find a run that is long
+/// enough. Each commit adds a row of its own, so pages that adjoin come to stand in rows far apart; then many rows are merged, and
+/// written back, by every commit. While nobody waits, or once that takes long, one commit has LMDB merge and sort the front of the list.
+extension StoreWriter {
+    /// Whether there is something to join when the committer has nothing else to do.
+    var hasFreePagesToJoin: Bool {
+        guard case .serving = state else { return false }
+        return freeListUpkeep.isDue(lastTransactionID: environment.information().lastTransactionID, nowNs: monotonicNs())
+    }
+
+    /// Whether to join even while somebody waits, because commits take long for want of it.
+    var mustJoinFreePages: Bool { sizing.isSearchLong && hasFreePagesToJoin }
+
+    /// Joins the front of the free list where its rows are many for what they hold.
+    func joinFreePages() throws(LMDBError) {
+        let startedNs = monotonicNs()
+        let front = try environment.freeListFront(runLengthMin: sizing.pages, runCount: Self.joinedRunCount)
+        let isWorthIt = front.rowCount > Self.slackRowCount + 2 * front.rowCountMin
+        if isWorthIt, try environment.joinFreePages(runs: front.runs, in: databases.meta) {
+            shared.counters.joinedFreePages()
+            sizing.freeListWasJoined()
+        }
+        freeListUpkeep.looked(lastTransactionID: environment.information().lastTransactionID, fromNs: startedNs, toNs: monotonicNs())
+    }
+
+    /// Runs that are asked for; the longest are most likely to stand in rows all over the list.
+    private static let joinedRunCount = 64
+    /// Rows that are not worth a commit.
+    private static let slackRowCount = 32
+}

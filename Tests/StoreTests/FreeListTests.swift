@@ -1,0 +1,36 @@
+import KafkaProtocol
+import Testing
+
+@testable import Store
+
+@Suite struct FreeListTests {
+    /// Deletions by many commits leave a row of the free list each, which adjoin in the file.
+    @Test func theFreeListIsJoinedOnceTheStoreIsIdle() async throws {
+        let directory = try TemporaryDirectory()
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        let batch = try makeBatch([[UInt8](repeating: 1, count: 256 << 10)])
+        for _ in 0..<200 { _ = try store.append(batch, to: partition) }
+        for offset in 1..<200 { _ = try store.administer(.moveLogStart(partition: partition.id, to: Int64(offset))) }
+        let scattered = store.statistics()
+        // It waits for a pause, and after a stall of this test there may have been one before.
+        while store.statistics().freeListJoinCount == 0 { try await Task.sleep(for: .milliseconds(5)) }
+        let joined = store.statistics()
+        #expect(joined.freeListRowCount <= scattered.freeListRowCount)
+        #expect(joined.fileByteCount == scattered.fileByteCount)
+        for _ in 0..<100 { _ = try store.append(batch, to: partition) }
+        #expect(store.statistics().fileByteCount == scattered.fileByteCount, "what was joined is filled again")
+        #expect(try store.values(of: partition).keys.min() == 199)
+        store.close()
+        #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+
+    @Test func lookingAtTheFreeListIsForManyCommitsAndLittleOfTheTime() {
+        var upkeep = FreeListUpkeep()
+        #expect(upkeep.isDue(lastTransactionID: 1_000, nowNs: 0), "of a store that was just opened")
+        upkeep.looked(lastTransactionID: 1_000, fromNs: 0, toNs: 30_000_000)
+        #expect(!upkeep.isDue(lastTransactionID: 1_063, nowNs: 60_000_000_000))
+        #expect(!upkeep.isDue(lastTransactionID: 2_000, nowNs: 3_000_000_000))
+        #expect(upkeep.isDue(lastTransactionID: 1_064, nowNs: 3_030_000_000))
+    }
+}
