@@ -3,47 +3,53 @@ internal import CLMDB
 /// Free pages as they stand at the front of the free list, from which a commit takes first.
 public struct FreeListFront: Sendable, Equatable {
     /// Rows that were read, each what one commit freed or wrote back.
-    public var rowCount = 0
-    public var pageCount = 0
-    /// The longest runs of adjoining pages, in pages, longest first. Pages of one run may stand in different rows.
-    public var runs: [Int] = []
+    public fileprivate(set) var rowCount = 0
+    /// In the order in which they were read, without the few that a change takes before it takes any for a value.
+    fileprivate var pages: [Int] = []
 
     /// Rows that would hold the pages if each were full.
-    public var rowCountMin: Int { (pageCount + Self.pagesPerRow - 1) / Self.pagesPerRow }
+    public var rowCountMin: Int { (pages.count + Self.pagesPerRow - 1) / Self.pagesPerRow }
+
+    /// The lengths of the longest runs of adjoining pages, longest first: at most `count`, of at least `lengthMin` pages. Pages of
+    /// one run may stand in different rows.
+    public func runs(lengthMin: Int, count: Int) -> [Int] {
+        var lengths: [Int] = []
+        var previous = -1
+        for page in pages.sorted() {
+            if page == previous + 1, !lengths.isEmpty { lengths[lengths.count - 1] += 1 } else { lengths.append(1) }
+            previous = page
+        }
+        return Array(lengths.filter { $0 >= lengthMin }.sorted(by: >).prefix(count))
+    }
 
     /// What LMDB puts into a row when it writes back: a page of 4,096 bytes, less its header, the length in front, and one entry of reserve.
     private static let pagesPerRow = 509
 }
 
 extension Environment {
-    /// Reads rows of the free list from its front, as far as LMDB could merge them with some 64 million steps, and finds at most
-    /// `runCount` runs of at least `runLengthMin` pages. No snapshot of this environment may be held by the caller.
-    public func freeListFront(runLengthMin: Int, runCount: Int) throws(LMDBError) -> FreeListFront {
+    /// Reads rows of the free list from its front, as far as LMDB could merge them with some 64 million steps.
+    /// No snapshot of this environment may be held by the caller.
+    public func freeListFront() throws(LMDBError) -> FreeListFront {
         // A commit takes nothing that the oldest reader may still see, nor what the one before it has freed.
         let oldest = laggingReader()?.transactionID ?? information().lastTransactionID
         let snapshot = try snapshot()
         var cursor = try unsafe Cursor(snapshot.handle, .freeList)
         var front = FreeListFront()
-        var pages: [Int] = []
         var steps = 0
         var passedOver = Self.treePageCount
-        while steps < Self.mergeStepsMax, pages.count < Self.frontPagesMax, try cursor.move(.next) {
-            guard cursor.freedBy < oldest else { break }
+        while steps < Self.mergeStepsMax, front.pages.count < Self.frontPagesMax, try cursor.move(.next), cursor.freedBy < oldest {
             front.rowCount += 1
             // Each row is merged into what was read before.
-            steps += pages.count
-            cursor.appendFreedPages(to: &pages, passingOver: &passedOver)
+            steps += front.pages.count
+            cursor.appendFreedPages(to: &front.pages, passingOver: &passedOver)
         }
-        front.pageCount = pages.count
-        pages.sort()
-        front.runs = Array(Self.runLengths(pages).filter { $0 >= runLengthMin }.sorted(by: >).prefix(runCount))
         return front
     }
 
     /// Has LMDB merge the front of the free list and write it back: in full rows, in the order of the pages.
     ///
     /// LMDB merges rows until it has found the run of pages that a value needs, and what it has merged goes back sorted. So values are
-    /// reserved in `database`, of byte strings, that are as long as the free runs are (`FreeListFront.runs`, longest first), and
+    /// reserved in `database`, of byte strings, that are as long as the free runs are (`FreeListFront.runs`), and
     /// deleted again. Nothing is written into them. False when there are no such runs any more: then nothing happens, since the file
     /// would grow.
     public func joinFreePages(runs: [Int], in database: Database) throws(LMDBError) -> Bool {
@@ -65,16 +71,6 @@ extension Environment {
     private static let frontPagesMax = 1 << 19
     /// A change takes so many pages at most for the tree above it, the lowest of the first rows, before it takes any for a value.
     private static let treePageCount = 16
-
-    private static func runLengths(_ pages: [Int]) -> [Int] {
-        var lengths: [Int] = []
-        var previous = -1
-        for page in pages {
-            if page == previous + 1, !lengths.isEmpty { lengths[lengths.count - 1] += 1 } else { lengths.append(1) }
-            previous = page
-        }
-        return lengths
-    }
 }
 
 extension Transaction {

@@ -16,11 +16,13 @@ extension StoreWriter {
     /// Joins the front of the free list where its rows are many for what they hold.
     func joinFreePages() throws(LMDBError) {
         let startedNs = monotonicNs()
-        let front = try environment.freeListFront(runLengthMin: sizing.pages, runCount: Self.joinedRunCount)
-        let isWorthIt = front.rowCount > Self.slackRowCount + 2 * front.rowCountMin
-        if isWorthIt, try environment.joinFreePages(runs: front.runs, in: databases.meta) {
-            shared.counters.joinedFreePages()
-            sizing.freeListWasJoined()
+        let front = try environment.freeListFront()
+        if front.rowCount > Self.slackRowCount + 2 * front.rowCountMin {
+            let runs = front.runs(lengthMin: sizing.pages, count: Self.joinedRunCount)
+            if try environment.joinFreePages(runs: runs, in: databases.meta) {
+                shared.counters.joinedFreePages()
+                sizing.freeListWasJoined()
+            }
         }
         freeListUpkeep.looked(lastTransactionID: environment.information().lastTransactionID, fromNs: startedNs, toNs: monotonicNs())
     }

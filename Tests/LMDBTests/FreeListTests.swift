@@ -27,9 +27,9 @@ import Testing
     @Test func whatManyCommitsHaveFreedBecomesFullRowsAgain() throws {
         let before = try environment.freePages()
         let size = environment.information().fileByteCount
-        let front = try environment.freeListFront(runLengthMin: 64, runCount: 64)
+        let front = try environment.freeListFront()
         #expect(front.rowCount > 100)
-        #expect(try environment.joinFreePages(runs: front.runs, in: names))
+        #expect(try environment.joinFreePages(runs: front.runs(lengthMin: 64, count: 64), in: names))
         let after = try environment.freePages()
         #expect(after.rowCount <= front.rowCountMin + 4, "\(before) became \(after)")
         #expect(abs(after.count - before.count) < 8, "no page is lost, and none is free twice: \(before), \(after)")
@@ -44,9 +44,9 @@ import Testing
         let snapshot = try environment.snapshot()
         for count in 0..<100 { try environment.write { transaction throws(LMDBError) in try transaction.put("a", [UInt8(count)], in: database) } }
         let before = try environment.freePages()
-        let front = try environment.freeListFront(runLengthMin: 64, runCount: 64)
+        let front = try environment.freeListFront()
         #expect(front.rowCount + 100 <= before.rowCount + 2)
-        #expect(try environment.joinFreePages(runs: front.runs, in: names))
+        #expect(try environment.joinFreePages(runs: front.runs(lengthMin: 64, count: 64), in: names))
         #expect(try environment.freePages().heldCount >= before.heldCount)
         #expect(try snapshot.value(UInt64(Self.valueCount - 1), in: values)?.byteCount == 8 * 4096 - 16)
     }
@@ -54,10 +54,10 @@ import Testing
     /// Or the file would grow with every attempt.
     @Test func runsThatAreNotThereAreSaidToBeMissing() throws {
         let size = environment.information().fileByteCount
-        let front = try environment.freeListFront(runLengthMin: 64, runCount: 64)
-        let longest = try #require(front.runs.first)
+        let front = try environment.freeListFront()
+        let longest = try #require(front.runs(lengthMin: 64, count: 1).first)
         #expect(try !environment.joinFreePages(runs: [longest + 1 + 16], in: names))
         #expect(environment.information().fileByteCount == size)
-        #expect(try environment.freeListFront(runLengthMin: 64, runCount: 64) == front)
+        #expect(try environment.freeListFront() == front)
     }
 }

@@ -10,8 +10,6 @@ import Synchronization
 /// It passes frames on in both directions, puts its own address where the broker's is told, so that clients stay with it, holds
 /// everything back for a moment, in order, and does to requests what its `FaultPlan` says. Everything is done once for each kind
 /// of request, and counted when it has been done.
-///
-/// Every request is taken to have an answer: those with acks=0 do not come this way.
 final class FlakyFront: Sendable {
     let plan: Watch<FaultPlan>
     /// What each kind of request is refused with.
@@ -55,8 +53,8 @@ final class FlakyFront: Sendable {
             .connect(host: "127.0.0.1", port: brokerPort)
             .flatMapThrowing { broker in
                 let passage = FrontPassage(self, client: client, broker: broker)
-                try client.pipeline.syncOperations.addHandler(PassageEnd(passage, read: passage.asked))
-                try broker.pipeline.syncOperations.addHandler(PassageEnd(passage, read: passage.answered))
+                try client.pipeline.syncOperations.addHandler(PassageEnd(passage, read: passage.asked, closed: passage.clientLeft))
+                try broker.pipeline.syncOperations.addHandler(PassageEnd(passage, read: passage.answered, closed: passage.end))
             }
     }
 
@@ -77,7 +75,7 @@ final class FlakyFront: Sendable {
         var fault: Fault?
         plan.change { plan in
             fault = plan.draw(header.key) { fault in
-                guard case .refused(let code) = fault else { return true }
+                guard case .refused(let code) = fault else { return fault != .cut || !header.isUnanswered(frame) }
                 return RefusableApi.byKey[header.key]?.refuse(header, frame, code) != nil
             }
         }

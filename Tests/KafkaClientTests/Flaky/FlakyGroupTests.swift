@@ -35,9 +35,11 @@ struct FlakyGroupTests {
 
         init(_ scene: FlakyScene, _ kind: Kind) { (self.scene, self.kind) = (scene, kind) }
 
-        func come() throws {
+        /// - Parameter instanceID: of a static member.
+        func come(as instanceID: String? = nil) throws {
             let member = RunningMember(scene.cluster, seen: seen) {
                 kind.set(&$0)
+                $0.instanceID = instanceID
                 $0.sessionTimeout = .seconds(2)
                 $0.fetching.fetchWait = .milliseconds(20)
             }
@@ -100,6 +102,42 @@ struct FlakyGroupTests {
                 for partition in 0..<3 { #expect(first.first { $0.hasPrefix("\(partition)/") } == "\(partition)/\(committed[partition])") }
             }
             _ = try await readers.allLeave()
+        }
+    }
+
+    @Test(arguments: [Kind.range, .cooperative, .consumer], FlakyScene.seeds(1))
+    func aStaticMemberComesBackToWhatItHadWithoutTheOtherNoticing(kind: Kind, seed: UInt64) async throws {
+        let keys = Self.keys(kind).filter { $0 != .leaveGroup }
+        try await FlakyScene.with(seed: seed, keys: keys, errors: Self.errors(kind)) { scene in
+            let readers = Readers(scene, kind)
+            for name in ["one", "two"] { try readers.come(as: name) }
+            var quietCount = 0
+            func goAndComeBack(_ name: String) async throws {
+                try await readers.write(20)
+                await readers.readAll()
+                let leaving = readers.members.removeFirst()
+                let had = leaving.view.value.reads
+                let other = try #require(readers.members.first)
+                let rebalances = other.view.value.rebalances
+                try await leaving.close()
+                let committed = try await Admin(scene.direct).committedOffsets(of: "group")
+                try await readers.write(5)
+                try readers.come(as: name)
+                await readers.readAll()
+                // It may have been away for longer than a session lasts, or have had to join again.
+                guard other.view.value.rebalances == rebalances else { return }
+                let back = try #require(readers.members.last).view.value
+                guard back.rebalances.count == 1, !had.isEmpty else { return }
+                quietCount += 1
+                #expect(back.reads == had)
+                for partition in had {
+                    let first = back.values.first { $0.hasPrefix("\(partition.partition)/") }
+                    #expect(first == "\(partition.partition)/\(committed[partition]?.offset ?? 0)")
+                }
+            }
+            try await scene.untilSpent(keys) { round in try await goAndComeBack(round % 2 == 0 ? "one" : "two") }
+            _ = try await readers.allLeave()
+            #expect(quietCount > 0)
         }
     }
 

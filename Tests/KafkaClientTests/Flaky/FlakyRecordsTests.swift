@@ -12,8 +12,9 @@ struct FlakyRecordsTests {
     private static let metadataErrors: [ErrorCode] = [.leaderNotAvailable, .unknownTopicOrPartition]
 
     /// Writes numbers to the partitions by turns, and waits for all.
-    private func write(_ range: Range<Int>, _ cluster: Cluster) async throws {
+    private func write(_ range: Range<Int>, _ cluster: Cluster, _ acknowledgement: Acknowledgement = .all) async throws {
         var options = ProducerOptions()
+        (options.acknowledgement, options.isIdempotent) = (acknowledgement, acknowledgement == .all)
         (options.batchByteCount, options.requestByteCountMax, options.linger) = (200, 500, .milliseconds(1))
         let failures = Mutex<[ClientError]>([])
         options.onDelivery = { delivery in if case .failure(let error) = delivery.result { failures.withLock { $0.append(error) } } }
@@ -53,6 +54,35 @@ struct FlakyRecordsTests {
                 let missing = wanted.filter { counts[$0] == nil }
                 #expect(found == wanted, "partition \(partition): repeated \(repeated), missing \(missing)")
             }
+        }
+    }
+
+    /// Nobody learns what was lost. What is there is there once, and as long as no connection is lost it is all there, in order.
+    @Test(arguments: FlakyScene.seeds(3))
+    func whatNobodyAcknowledgesIsNeverThereTwice(seed: UInt64) async throws {
+        try await FlakyScene.with(seed: seed, keys: [.produce], errors: [.produce: []]) { scene in
+            var count = 0
+            var hasArrivedWhole = false
+            while !hasArrivedWhole || !Set(scene.front.plan.value.met.keys.map(\.fault)).isSuperset(of: [.lostBefore, .lostAfter]) {
+                let before = scene.front.plan.value.met
+                let round = count..<(count + 150)
+                // What is sent into a connection that was lost in an earlier round would be lost in this one.
+                let cluster = scene.front.cluster()
+                defer { cluster.close() }
+                try await write(round, cluster, .none)
+                count = round.upperBound
+                var arrived = 0
+                while arrived < round.count, scene.front.plan.value.met == before {
+                    try Task.checkCancellation()
+                    let found = try await scene.values().map { $0.compactMap { Int($0) }.filter(round.contains) }
+                    arrived = found.reduce(0) { $0 + $1.count }
+                    if arrived == round.count, scene.front.plan.value.met == before {
+                        #expect(found == (0..<3).map { part in round.filter { $0 % 3 == part } })
+                        hasArrivedWhole = true
+                    }
+                }
+            }
+            for found in try await scene.values() { #expect(Set(found).count == found.count) }
         }
     }
 

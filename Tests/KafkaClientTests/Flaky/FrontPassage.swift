@@ -12,12 +12,16 @@ final class FrontPassage: @unchecked Sendable {
         let header: RequestHeader
         let frame: Frame
         let fault: Fault?
+        let isUnanswered: Bool
         var isPassedOn = false
         /// With its size prefix.
         var answer: [UInt8]?
         var isLeaving = false
 
-        init(_ header: RequestHeader, _ frame: Frame, _ fault: Fault?) { (self.header, self.frame, self.fault) = (header, frame, fault) }
+        init(_ header: RequestHeader, _ frame: Frame, _ fault: Fault?) {
+            (self.header, self.frame, self.fault) = (header, frame, fault)
+            isUnanswered = header.isUnanswered(frame)
+        }
     }
 
     private let front: FlakyFront
@@ -59,7 +63,8 @@ final class FrontPassage: @unchecked Sendable {
             exchange.isPassedOn = true
             broker.writeAndFlush(sized(exchange.frame), promise: nil)
         }
-        release()
+        // Who wants no answer has no others open over the same connection.
+        if exchange.isUnanswered { leave(exchange, []) } else { release() }
     }
 
     private func sized(_ frame: Frame) -> ByteBuffer {
@@ -115,7 +120,12 @@ final class FrontPassage: @unchecked Sendable {
         }
     }
 
-    /// Either side has closed its connection, or the plan wants it so.
+    /// The client has closed its connection. What it wants no answer to is on its way nevertheless.
+    func clientLeft() {
+        if open.contains(where: \.isUnanswered) { outward.pass(client.eventLoop, 0, end) } else { end() }
+    }
+
+    /// The broker has closed its connection, or the client has, or the plan wants it so.
     func end() {
         if isOver { return }
         isOver = true
@@ -123,6 +133,13 @@ final class FrontPassage: @unchecked Sendable {
         open.removeAll()
         client.close(promise: nil)
         broker.close(promise: nil)
+    }
+}
+
+extension RequestHeader {
+    /// Of a produce request whose sender wants no answer.
+    func isUnanswered(_ frame: Frame) -> Bool {
+        key == .produce && (try? decodeRequest(ProduceRequest.self, self, frame.span))?.acks == 0
     }
 }
 
@@ -141,10 +158,13 @@ final class PassageEnd: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     private let passage: FrontPassage
     private let read: (ByteBuffer) -> Void
+    private let closed: () -> Void
 
-    init(_ passage: FrontPassage, read: @escaping (ByteBuffer) -> Void) { (self.passage, self.read) = (passage, read) }
+    init(_ passage: FrontPassage, read: @escaping (ByteBuffer) -> Void, closed: @escaping () -> Void) {
+        (self.passage, self.read, self.closed) = (passage, read, closed)
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { read(Self.unwrapInboundIn(data)) }
-    func channelInactive(context: ChannelHandlerContext) { passage.end() }
+    func channelInactive(context: ChannelHandlerContext) { closed() }
     func errorCaught(context: ChannelHandlerContext, error: any Error) { passage.end() }
 }

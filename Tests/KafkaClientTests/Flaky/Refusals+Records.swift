@@ -20,7 +20,7 @@ extension RefusableApi {
 
 extension ProduceRequest: Refusable {
     func refusal(_ code: ErrorCode) -> ProduceResponse? {
-        if code == .concurrentTransactions, transactionalID == nil { return nil }
+        if acks == 0 || code == .concurrentTransactions && transactionalID == nil { return nil }
         return ProduceResponse {
             $0.responses = topicData.map { topic in
                 ProduceResponse.Topic {
