@@ -4,31 +4,64 @@ internal import CLMDB
 public struct FreeListFront: Sendable, Equatable {
     /// Rows that were read, each what one commit freed or wrote back.
     public fileprivate(set) var rowCount = 0
-    /// In the order in which they were read, without the few that a change takes before it takes any for a value.
+    /// In the order in which they were read, without the first few, which may go to the tree before a value is given any.
     fileprivate var pages: [Int] = []
 
     /// Rows that would hold the pages if each were full.
     public var rowCountMin: Int { (pages.count + Self.pagesPerRow - 1) / Self.pagesPerRow }
 
-    /// The lengths of the longest runs of adjoining pages, longest first: at most `count`, of at least `lengthMin` pages. Pages of
-    /// one run may stand in different rows.
-    public func runs(lengthMin: Int, count: Int) -> [Int] {
+    /// How long values must be, in pages, for LMDB to look through many of these rows, and be sure to find room for all in them.
+    ///
+    /// The longest run of adjoining pages is there, and so, for each further value, is one run that none before it has touched, as
+    /// long as values get shorter faster than runs are touched. So the first is as long as the longest run, and those after it
+    /// are as long as the runs from the 21st on: each value touches one run or, where pages that were not read join several, some more.
+    public func joiningLengths(lengthMin: Int) -> [Int] {
+        // For a value of n pages LMDB reads 60 n rows, and then no more.
+        let lengthMin = max(lengthMin, rowCount / 60 + 1)
+        var lengths: [Int] = []
+        var pageCount = 0
+        for (index, length) in runs().enumerated() where index == 0 || index > FreeList.strayPageCount {
+            let length = min(length, FreeList.joiningLengthMax)
+            guard length >= lengthMin, lengths.count < Self.joiningCount, pageCount + length <= Self.joiningPagesMax else { break }
+            lengths.append(length)
+            pageCount += length
+        }
+        return lengths
+    }
+
+    /// Lengths of runs of adjoining pages, whatever rows they stand in, longest first.
+    private func runs() -> [Int] {
         var lengths: [Int] = []
         var previous = -1
         for page in pages.sorted() {
             if page == previous + 1, !lengths.isEmpty { lengths[lengths.count - 1] += 1 } else { lengths.append(1) }
             previous = page
         }
-        return Array(lengths.filter { $0 >= lengthMin }.sorted(by: >).prefix(count))
+        return lengths.sorted(by: >)
     }
 
-    /// What LMDB puts into a row when it writes back: a page of 4,096 bytes, less its header, the length in front, and one entry of reserve.
+    /// What LMDB puts into a row when it writes back: as many as a page of 4,096 bytes holds behind its header and their number.
     private static let pagesPerRow = 509
+    private static let joiningCount = 64
+    /// LMDB allocates memory for all of them, which nobody touches.
+    private static let joiningPagesMax = 1 << 17
+}
+
+private enum FreeList {
+    /// A commit takes so many pages at most for its tree before it takes any for a value: the lowest of the first rows.
+    static let treePageCount = 16
+    /// These, and what the tree may take while values are reserved.
+    static let strayPageCount = treePageCount + 4
+    /// LMDB writes dirty pages early when half of all that a transaction may hold is too few for a value.
+    static let joiningLengthMax = 60_000
+    /// In front of a value that has pages of its own: the number of the first, flags, and how many they are.
+    static let pageHeadByteCount = 16
+    static let mergeStepsMax = 64_000_000
+    static let frontPagesMax = 1 << 19
 }
 
 extension Environment {
     /// Reads rows of the free list from its front, as far as LMDB could merge them with some 64 million steps.
-    /// No snapshot of this environment may be held by the caller.
     public func freeListFront() throws(LMDBError) -> FreeListFront {
         // A commit takes nothing that the oldest reader may still see, nor what the one before it has freed.
         let oldest = laggingReader()?.transactionID ?? information().lastTransactionID
@@ -36,8 +69,8 @@ extension Environment {
         var cursor = try unsafe Cursor(snapshot.handle, .freeList)
         var front = FreeListFront()
         var steps = 0
-        var passedOver = Self.treePageCount
-        while steps < Self.mergeStepsMax, front.pages.count < Self.frontPagesMax, try cursor.move(.next), cursor.freedBy < oldest {
+        var passedOver = FreeList.treePageCount
+        while steps < FreeList.mergeStepsMax, front.pages.count < FreeList.frontPagesMax, try cursor.move(.next), cursor.freedBy < oldest {
             front.rowCount += 1
             // Each row is merged into what was read before.
             steps += front.pages.count
@@ -49,56 +82,39 @@ extension Environment {
     /// Has LMDB merge the front of the free list and write it back: in full rows, in the order of the pages.
     ///
     /// LMDB merges rows until it has found the run of pages that a value needs, and what it has merged goes back sorted. So values are
-    /// reserved in `database`, of byte strings, that are as long as the free runs are (`FreeListFront.runs`), and
-    /// deleted again. Nothing is written into them. False when there are no such runs any more: then nothing happens, since the file
-    /// would grow.
-    public func joinFreePages(runs: [Int], in database: Database) throws(LMDBError) -> Bool {
-        var count = runs.count
-        while count > 0 {
-            var transaction = try begin()
-            let found = try transaction.takeFreeRuns(runs.prefix(count), in: database, of: information())
-            if found == count {
-                try transaction.commit()
-                return true
-            }
-            // The tree's own pages came out of the middle of a run: what was found before is found again.
-            count = found
-        }
-        return false
+    /// reserved in `database`, of byte strings, and deleted again; nothing is written into them. `lengths` are
+    /// `FreeListFront.joiningLengths`. False, and nothing has happened, when there is no room for one of them any more, since the file
+    /// would grow, or where LMDB has no memory for them.
+    ///
+    /// - Throws: what went wrong with the commit.
+    public func joinFreePages(lengths: [Int], in database: Database) throws(LMDBError) -> Bool {
+        guard !lengths.isEmpty, var transaction = try? begin() else { return false }
+        guard (try? transaction.takeFreeRuns(lengths, in: database, of: information())) == true else { return false }
+        try transaction.commit()
+        return true
     }
-
-    private static let mergeStepsMax = 64_000_000
-    private static let frontPagesMax = 1 << 19
-    /// A change takes so many pages at most for the tree above it, the lowest of the first rows, before it takes any for a value.
-    private static let treePageCount = 16
 }
 
 extension Transaction {
-    /// Reserves and deletes values of so many pages. How many found room within the file; where not all did, the transaction must be
-    /// dropped.
+    /// Reserves and deletes values of so many pages; false where one would make the file grow.
     fileprivate mutating func takeFreeRuns(
-        _ runs: ArraySlice<Int>, in database: Database, of information: EnvironmentInformation
-    ) throws(LMDBError) -> Int {
-        for (index, run) in runs.enumerated() {
-            // Each finds a run that none before it has touched: they are made longest first.
-            let byteCount = min(run, Self.takenRunMax) * information.pageByteCount - Self.pageHeadByteCount
-            var page = 0
-            try unsafe reserve(Self.takenKey(index), byteCount: byteCount, in: database) { bytes in
+        _ lengths: [Int], in database: Database, of information: EnvironmentInformation
+    ) throws(LMDBError) -> Bool {
+        for (index, length) in lengths.enumerated() {
+            var page = Int.max
+            try unsafe reserve(
+                Self.joiningKey(index), byteCount: length * information.pageByteCount - FreeList.pageHeadByteCount, in: database
+            ) { bytes in
                 guard let start = bytes.baseAddress else { return }
-                page = unsafe (start - Self.pageHeadByteCount).loadUnaligned(as: Int.self)
+                page = unsafe (start - FreeList.pageHeadByteCount).loadUnaligned(as: Int.self)
             }
-            guard page < information.pageCount else { return index }
+            guard page < information.pageCount else { return false }
         }
-        for index in (0..<runs.count).reversed() { try delete(Self.takenKey(index), in: database) }
-        return runs.count
+        for index in lengths.indices.reversed() { try delete(Self.joiningKey(index), in: database) }
+        return true
     }
 
-    private static func takenKey(_ index: Int) -> String { "free pages \(index)" }
-
-    /// In front of a value that has pages of its own: the number of the first, flags, and how many they are.
-    private static let pageHeadByteCount = 16
-    /// LMDB writes dirty pages early when a value is as long as a good part of all that a transaction may hold; this is an eighth.
-    private static let takenRunMax = 1 << 14
+    private static func joiningKey(_ index: Int) -> String { "free pages \(index)" }
 }
 
 extension Database {

@@ -13,22 +13,18 @@ extension StoreWriter {
     /// Whether to join even while somebody waits, because commits take long for want of it.
     var mustJoinFreePages: Bool { sizing.isSearchLong && hasFreePagesToJoin }
 
-    /// Joins the front of the free list where its rows are many for what they hold.
+    /// Joins the front of the free list where its rows are many for what they hold. What comes to nothing is left for the next time.
+    ///
+    /// - Throws: what went wrong with the commit.
     func joinFreePages() throws(LMDBError) {
         let startedNs = monotonicNs()
-        let front = try environment.freeListFront()
-        if front.rowCount > Self.slackRowCount + 2 * front.rowCountMin {
-            let runs = front.runs(lengthMin: sizing.pages, count: Self.joinedRunCount)
-            if try environment.joinFreePages(runs: runs, in: databases.meta) {
-                shared.counters.joinedFreePages()
-                sizing.freeListWasJoined()
-            }
-        }
-        freeListUpkeep.looked(lastTransactionID: environment.information().lastTransactionID, fromNs: startedNs, toNs: monotonicNs())
+        defer { freeListUpkeep.looked(lastTransactionID: environment.information().lastTransactionID, fromNs: startedNs, toNs: monotonicNs()) }
+        guard let front = try? environment.freeListFront(), front.rowCount > Self.slackRowCount + 2 * front.rowCountMin else { return }
+        guard try environment.joinFreePages(lengths: front.joiningLengths(lengthMin: sizing.pages), in: databases.meta) else { return }
+        shared.counters.joinedFreePages()
+        sizing.freeListWasJoined()
     }
 
-    /// Runs that are asked for; the longest are most likely to stand in rows all over the list.
-    private static let joinedRunCount = 64
     /// Rows that are not worth a commit.
     private static let slackRowCount = 32
 }

@@ -28,6 +28,16 @@ import Testing
         #expect(sizing.pages == 64)
     }
 
+    @Test mutating func afterTheFreeListWasJoinedItIsSeenAnewWhetherRoomIsHardToFind() {
+        for _ in 0..<10 { sizing.placed(inNs: 1_500_000) }
+        #expect(sizing.isSearchLong)
+        sizing.freeListWasJoined()
+        commit(10, eachMicroseconds: 10, atSecond: 1)
+        #expect(!sizing.isSearchLong && sizing.pages == 64)
+        commit(10, eachMicroseconds: 1_500, atSecond: 2)
+        #expect(sizing.pages == 32)
+    }
+
     @Test mutating func longerOnesAreTriedAgainAndLessOftenWhereTheyFailAtOnce() {
         commit(10, eachMicroseconds: 500, atSecond: 1)
         commit(10, eachMicroseconds: 10, atSecond: 10)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Store
 
-@Suite struct FreeListTests {
+@Suite(.timeLimit(.minutes(2))) struct FreeListTests {
     /// Deletions by many commits leave a row of the free list each, which adjoin in the file.
     @Test func theFreeListIsJoinedOnceTheStoreIsIdle() async throws {
         let directory = try TemporaryDirectory()
@@ -16,7 +16,7 @@ import Testing
         // It waits for a pause, and after a stall of this test there may have been one before.
         while store.statistics().freeListJoinCount == 0 { try await Task.sleep(for: .milliseconds(5)) }
         let joined = store.statistics()
-        #expect(joined.freeListRowCount <= scattered.freeListRowCount)
+        if scattered.freeListJoinCount == 0 { #expect(joined.freeListRowCount < scattered.freeListRowCount / 4) }
         #expect(joined.fileByteCount == scattered.fileByteCount)
         for _ in 0..<100 { _ = try store.append(batch, to: partition) }
         #expect(store.statistics().fileByteCount == scattered.fileByteCount, "what was joined is filled again")
