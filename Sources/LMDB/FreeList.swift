@@ -7,6 +7,8 @@ public struct FreeListFront: Sendable, Equatable {
     /// In the order in which they were read, without the first few, which may go to the tree before a value is given any.
     fileprivate var pages: [Int] = []
 
+    public var pageCount: Int { pages.count }
+
     /// Rows that would hold the pages if each were full.
     public var rowCountMin: Int { (pages.count + Self.pagesPerRow - 1) / Self.pagesPerRow }
 

@@ -27,7 +27,7 @@ public struct StoreOptions: Sendable {
 
 /// One line worth an operator's eye.
 public struct StoreEvent: Sendable {
-    public enum Severity: Sendable { case info, warning, error }
+    public enum Severity: Sendable { case debug, info, warning, error }
     public var severity: Severity
     public var message: String
 }

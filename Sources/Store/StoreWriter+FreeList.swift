@@ -22,6 +22,11 @@ extension StoreWriter {
         guard let front = try? environment.freeListFront(), front.rowCount > Self.slackRowCount + 2 * front.rowCountMin else { return }
         guard try environment.joinFreePages(lengths: front.joiningLengths(lengthMin: sizing.pages), in: databases.meta) else { return }
         shared.counters.joinedFreePages()
+        let ms = (monotonicNs() - startedNs) / 1_000_000
+        options.onEvent(
+            StoreEvent(
+                severity: .debug,
+                message: "joined \(front.pageCount) pages in \(front.rowCount) rows of the free list, in \(ms) ms"))
         sizing.freeListWasJoined()
     }
 

@@ -93,6 +93,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.topicDefaults = configuration.topicDefaults
         options.onEvent = { event in
             switch event.severity {
+            case .debug: logger.debug("\(event.message)")
             case .info: logger.info("\(event.message)")
             case .warning: logger.warning("\(event.message)")
             case .error: logger.critical("\(event.message)")
