@@ -22,8 +22,8 @@ public struct FreeListFront: Sendable, Equatable {
         let lengthMin = max(lengthMin, rowCount / 60 + 1)
         var lengths: [Int] = []
         var pageCount = 0
-        for (index, length) in runs().enumerated() where index == 0 || index > FreeList.strayPageCount {
-            let length = min(length, FreeList.joiningLengthMax)
+        for (index, length) in runs().enumerated() where index == 0 || index > Self.strayPageCount {
+            let length = min(length, Self.joiningLengthMax)
             guard length >= lengthMin, lengths.count < Self.joiningCount, pageCount + length <= Self.joiningPagesMax else { break }
             lengths.append(length)
             pageCount += length
@@ -44,22 +44,15 @@ public struct FreeListFront: Sendable, Equatable {
 
     /// What LMDB puts into a row when it writes back: as many as a page of 4,096 bytes holds behind its header and their number.
     private static let pagesPerRow = 509
+    /// Pages that can join runs or split them: those that were not counted, and what the tree may take while values are reserved.
+    private static let strayPageCount = treePageCount + 4
     private static let joiningCount = 64
+    /// LMDB writes dirty pages early when half of all that a transaction may hold is too few for a value.
+    private static let joiningLengthMax = 60_000
     /// LMDB allocates memory for all of them, which nobody touches.
     private static let joiningPagesMax = 1 << 17
-}
-
-private enum FreeList {
     /// A commit takes so many pages at most for its tree before it takes any for a value: the lowest of the first rows.
-    static let treePageCount = 16
-    /// These, and what the tree may take while values are reserved.
-    static let strayPageCount = treePageCount + 4
-    /// LMDB writes dirty pages early when half of all that a transaction may hold is too few for a value.
-    static let joiningLengthMax = 60_000
-    /// In front of a value that has pages of its own: the number of the first, flags, and how many they are.
-    static let pageHeadByteCount = 16
-    static let mergeStepsMax = 64_000_000
-    static let frontPagesMax = 1 << 19
+    fileprivate static let treePageCount = 16
 }
 
 extension Environment {
@@ -71,8 +64,8 @@ extension Environment {
         var cursor = try unsafe Cursor(snapshot.handle, .freeList)
         var front = FreeListFront()
         var steps = 0
-        var passedOver = FreeList.treePageCount
-        while steps < FreeList.mergeStepsMax, front.pages.count < FreeList.frontPagesMax, try cursor.move(.next), cursor.freedBy < oldest {
+        var passedOver = FreeListFront.treePageCount
+        while steps < Self.mergeStepsMax, front.pages.count < Self.frontPagesMax, try cursor.move(.next), cursor.freedBy < oldest {
             front.rowCount += 1
             // Each row is merged into what was read before.
             steps += front.pages.count
@@ -95,6 +88,9 @@ extension Environment {
         try transaction.commit()
         return true
     }
+
+    private static let mergeStepsMax = 64_000_000
+    private static let frontPagesMax = 1 << 19
 }
 
 extension Transaction {
@@ -105,10 +101,10 @@ extension Transaction {
         for (index, length) in lengths.enumerated() {
             var page = Int.max
             try unsafe reserve(
-                Self.joiningKey(index), byteCount: length * information.pageByteCount - FreeList.pageHeadByteCount, in: database
+                Self.joiningKey(index), byteCount: length * information.pageByteCount - Self.pageHeadByteCount, in: database
             ) { bytes in
                 guard let start = bytes.baseAddress else { return }
-                page = unsafe (start - FreeList.pageHeadByteCount).loadUnaligned(as: Int.self)
+                page = unsafe (start - Self.pageHeadByteCount).loadUnaligned(as: Int.self)
             }
             guard page < information.pageCount else { return false }
         }
@@ -117,6 +113,9 @@ extension Transaction {
     }
 
     private static func joiningKey(_ index: Int) -> String { "free pages \(index)" }
+
+    /// In front of a value that has pages of its own: the number of the first, flags, and how many they are.
+    private static let pageHeadByteCount = 16
 }
 
 extension Database {

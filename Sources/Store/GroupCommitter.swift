@@ -145,7 +145,7 @@ final class GroupCommitter: Sendable {
 
     /// Waits for work, and joins the free list when there has been none for a while.
     private func waitOrTidy() {
-        let isDue = writer.hasFreePagesToJoin
+        let isDue = writer.isJoiningDue
         let hasWork = waitForWork(atMostNs: isDue ? Self.idleNs : Self.houseKeepingNs)
         guard isDue, !hasWork else { return }
         joinFreePages()

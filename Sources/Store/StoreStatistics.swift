@@ -18,8 +18,6 @@ public struct StoreStatistics: Sendable {
     /// Bytes of extents that compaction has replaced, and of those in their place.
     public var replacedByteCount = 0
     public var compactedByteCount = 0
-    /// Commits that joined the free list; they count as no others do.
-    public var freeListJoinCount = 0
     /// Time spent waiting for commits to be written and synced, in ns.
     public var commitWaitNs: UInt64 = 0
     /// Commits by duration: element n counts those of up to 2ⁿ × 64 µs.
@@ -64,8 +62,6 @@ final class StoreCounters: Sendable {
             statistics.commitWaitBuckets[bucket] += 1
         }
     }
-
-    func joinedFreePages() { statistics.withLock { $0.freeListJoinCount += 1 } }
 
     func oldestReader(ageNs: UInt64) { statistics.withLock { $0.oldestReaderAgeNs = ageNs } }
 

@@ -4,14 +4,14 @@ internal import LMDB
 /// enough. Each commit adds a row of its own, so pages that adjoin come to stand in rows far apart; then many rows are merged, and
 /// written back, by every commit. While nobody waits, or once that takes long, one commit has LMDB merge and sort the front of the list.
 extension StoreWriter {
-    /// Whether there is something to join when the committer has nothing else to do.
-    var hasFreePagesToJoin: Bool {
+    /// Whether it is time to look at the free list, as soon as the committer has nothing else to do.
+    var isJoiningDue: Bool {
         guard case .serving = state else { return false }
         return freeListUpkeep.isDue(lastTransactionID: environment.information().lastTransactionID, nowNs: monotonicNs())
     }
 
     /// Whether to join even while somebody waits, because commits take long for want of it.
-    var mustJoinFreePages: Bool { sizing.isSearchLong && hasFreePagesToJoin }
+    var mustJoinFreePages: Bool { sizing.isSearchLong && isJoiningDue }
 
     /// Joins the front of the free list where its rows are many for what they hold. What comes to nothing is left for the next time.
     ///
@@ -21,7 +21,6 @@ extension StoreWriter {
         defer { freeListUpkeep.looked(lastTransactionID: environment.information().lastTransactionID, fromNs: startedNs, toNs: monotonicNs()) }
         guard let front = try? environment.freeListFront(), front.rowCount > Self.slackRowCount + 2 * front.rowCountMin else { return }
         guard try environment.joinFreePages(lengths: front.joiningLengths(lengthMin: sizing.pages), in: databases.meta) else { return }
-        shared.counters.joinedFreePages()
         let ms = (monotonicNs() - startedNs) / 1_000_000
         options.onEvent(
             StoreEvent(

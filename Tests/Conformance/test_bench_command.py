@@ -84,7 +84,7 @@ def test_a_stall_is_charged_to_all_who_were_due(start_broker):
         name = next(name for name in topics(connection) if name.startswith("lmbroker-bench-"))
         wait_for(lambda: records_in(connection, name, 16) > 300, "the warm-up to be over")
     broker.process.send_signal(signal.SIGSTOP)
-    time.sleep(1)
+    time.sleep(1)  # How long it stands still is what is tested.
     broker.process.send_signal(signal.SIGCONT)
     waits = json.loads(process.communicate(timeout=60)[0])["acknowledged_ms"]
     assert process.returncode == 0

@@ -111,8 +111,10 @@ struct FlakyGroupTests {
         try await FlakyScene.with(seed: seed, keys: keys, errors: Self.errors(kind)) { scene in
             let readers = Readers(scene, kind)
             for name in ["one", "two"] { try readers.come(as: name) }
-            var quietCount = 0
-            func goAndComeBack(_ name: String) async throws {
+            var (round, quietCount) = (0, 0)
+            func goAndComeBack() async throws {
+                let name = round % 2 == 0 ? "one" : "two"
+                round += 1
                 try await readers.write(20)
                 await readers.readAll()
                 let leaving = readers.members.removeFirst()
@@ -134,11 +136,6 @@ struct FlakyGroupTests {
                     let first = back.values.first { $0.hasPrefix("\(partition.partition)/") }
                     #expect(first == "\(partition.partition)/\(committed[partition]?.offset ?? 0)")
                 }
-            }
-            var round = 0
-            func goAndComeBack() async throws {
-                try await goAndComeBack(round % 2 == 0 ? "one" : "two")
-                round += 1
             }
             try await scene.untilSpent(keys) { _ in try await goAndComeBack() }
             while quietCount == 0 { try await goAndComeBack() }

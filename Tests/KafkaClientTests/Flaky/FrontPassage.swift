@@ -153,7 +153,7 @@ private struct DelayLine {
     }
 }
 
-/// One of the passage's two ends: what is read there goes to `read`.
+/// One of the passage's two ends: what is read there goes to `read`, and `closed` is called when it has closed.
 final class PassageEnd: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     private let passage: FrontPassage
