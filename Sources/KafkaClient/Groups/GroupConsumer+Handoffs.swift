@@ -11,11 +11,13 @@ extension GroupConsumer {
             if !isClosing { await options.onRebalance?(.assigned(Self.ordered(partitions))) }
         case .revoke(let partitions):
             try await reader.remove(partitions)
-            if options.autoCommitInterval != nil { await commitBeforeGiving(partitions) }
-            await options.onRebalance?(.revoked(Self.ordered(partitions)))
+            let isOurs = await commitBeforeGiving(partitions)
+            let names = Self.ordered(partitions)
+            await options.onRebalance?(isOurs ? .revoked(names) : .lost(names))
             forget(partitions)
         case .lose(let partitions):
             try await reader.remove(partitions)
+            state.withLock { $0.lossCount += 1 }
             forget(partitions)
             await options.onRebalance?(.lost(Self.ordered(partitions)))
         }

@@ -17,6 +17,8 @@ import Synchronization
 /// their records are being worked on. One task at a time uses a consumer; `stop` and `commit` may be called from any.
 public final class GroupConsumer: Sendable {
     struct State {
+        typealias Commit = Task<Result<Void, ClientError>, Never>
+
         /// What the membership asks of the consumer.
         var handoff: GroupMembership.Handoff?
         var identity = GroupMembership.Identity()
@@ -41,7 +43,9 @@ public final class GroupConsumer: Sendable {
         var isWaitTold = false
         var isCommitting = false
         /// Commits go one after the other, or an older one that is tried again might undo a newer.
-        var lastCommit: Task<Void, Never>?
+        var lastCommit: Commit?
+        /// How often all was lost: a commit of before is of no concern to the member that has joined anew.
+        var lossCount = 0
     }
 
     public let cluster: Cluster

@@ -37,7 +37,7 @@ extension GroupMembership {
         switch classic.phase {
         case .outside, .inside:
             // What is held is in order before the member joins again, and heartbeats keep it alive meanwhile.
-            if classic.rejoinReason != nil || classic.phase == .outside, handoff == nil, target == nil, !subscription.isEmpty {
+            if isLeaving ? lacksGenerationToCommit : mayJoin {
                 join()
             } else if classic.phase == .inside, now >= heartbeatDue {
                 heartbeatDue = now + settings.heartbeatIntervalMs
@@ -46,6 +46,13 @@ extension GroupMembership {
         case .joining, .dividing, .syncing: break
         }
     }
+
+    private var mayJoin: Bool {
+        (classic.rejoinReason != nil || classic.phase == .outside) && handoff == nil && target == nil && !subscription.isEmpty
+    }
+
+    /// The answer to a join or a sync was lost: the coordinator may be a generation ahead.
+    private var lacksGenerationToCommit: Bool { classic.phase == .outside && identity.generation >= 0 }
 
     private mutating func join() {
         let reason = classic.rejoinReason ?? "the connection was lost"

@@ -28,13 +28,19 @@ extension GroupMembership {
             consumer.told = nil
         } else {
             // Told at once when everything is in place, so that others get what was let go.
-            let isSettled = target == nil && handoff == nil && consumer.told.map { $0.held != held } ?? true
+            let isSettled = target == nil && handoff == nil && consumer.told.map { $0.held != claimed } ?? true
             guard consumer.isDue || isSettled || now >= heartbeatDue else { return }
         }
         consumer.isDue = false
         consumer.hasAsked = true
-        consumer.telling = (subscription, held)
+        consumer.telling = (subscription, claimed)
         ask(.consumerHeartbeat(consumerHeartbeat()))
+    }
+
+    /// What the member says that it has. What it is about to take on counts, or the coordinator, which may want it elsewhere
+    /// meanwhile, would give it to another before this member has let go.
+    private var claimed: Set<Held> {
+        if case (.assign, let coming)? = handoff { held.union(coming) } else { held }
     }
 
     private func consumerHeartbeat() -> ConsumerGroupHeartbeatRequest {
@@ -47,8 +53,8 @@ extension GroupMembership {
                 $0.serverAssignor = settings.serverAssignor
             }
             if told?.subscription != subscription { $0.subscribedTopicNames = subscription }
-            if told?.held != held {
-                $0.topicPartitions = Dictionary(grouping: held, by: \.topicID).map { id, held in
+            if told?.held != claimed {
+                $0.topicPartitions = Dictionary(grouping: claimed, by: \.topicID).map { id, held in
                     ConsumerGroupHeartbeatRequest.TopicPartitions {
                         ($0.topicID, $0.partitions) = (id, held.map(\.partition.partition).sorted())
                     }

@@ -19,7 +19,6 @@ extension GroupMembership {
     }
 
     mutating func leave(_ now: Int64) {
-        if isLeaving, handoff != nil { return }
         guard leaveAttempts > 0, isMember, let farewell = farewell() else { return depart() }
         guard hasCoordinator else {
             leaveAttempts -= 1
@@ -92,6 +91,7 @@ extension GroupMembership {
         // While the member joins, the coordinator may be a generation ahead of what it has been told: the answer to the join,
         // which comes over another connection, brings the new one.
         case (.illegalGeneration, .classic): if classic.phase == .inside { outdated(code) }
+        case (.staleMemberEpoch, .consumer): consumer.isDue = true
         case (.unknownMemberID, .consumer), (.fencedMemberEpoch, .consumer): expelled()
         default: break
         }

@@ -182,7 +182,8 @@ struct GroupMembership: Sendable {
         guard failure == nil else { return }
         if lookUp == nil, let due = lookUpDue, now >= due { askForTopics(now) }
         guard request == nil, now >= notBefore else { return }
-        if isLeaving || isExpired { return leave(now) }
+        // While something is still to be committed, the member stays in the group, or it would have no generation to commit in.
+        if isLeaving ? handoff == nil : isExpired { return leave(now) }
         guard !subscription.isEmpty || identity.generation > 0 else { return }
         guard hasCoordinator else { return ask(.findCoordinator) }
         switch settings.protocol {

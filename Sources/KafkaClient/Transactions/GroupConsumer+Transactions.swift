@@ -18,15 +18,6 @@ extension GroupConsumer {
         _ = try await takeOn(partitions)
     }
 
-    /// What is done and not committed, with what was handed out last.
-    func positionsToCommit() -> [TopicPartition: OffsetPosition] {
-        state.withLock { state in
-            var positions = state.uncommitted
-            if let (partition, position) = state.inHand, state.assigned.contains(partition) { positions[partition] = position }
-            return positions
-        }
-    }
-
     func committed(byTransaction positions: [TopicPartition: OffsetPosition]) {
         state.withLock { state in
             for (partition, position) in positions where state.assigned.contains(partition) { state.committed[partition] = position }
@@ -49,12 +40,13 @@ extension GroupConsumer {
             do throws(ClientError) {
                 return try await send(request, isVersion2: isVersion2, within: end - .now)
             } catch {
-                switch error.code {
-                case .staleMemberEpoch? where .now < end:
+                guard let code = error.code else { throw error }
+                switch code {
+                case .staleMemberEpoch where .now < end:
                     // The next heartbeat brings the new epoch.
+                    driver.tell(.commitRefused(code, generation: identity.generation))
                     do { try await Task.sleep(for: .milliseconds(50)) } catch { throw .closed }
-                case .unknownMemberID?, .illegalGeneration?, .fencedMemberEpoch?, .fencedInstanceID?:
-                    let code = error.code ?? .unknownMemberID
+                case _ where Self.isPutOut(code):
                     driver.tell(.commitRefused(code, generation: identity.generation))
                     throw gone(code)
                 default: throw error

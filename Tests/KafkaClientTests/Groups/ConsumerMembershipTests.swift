@@ -111,6 +111,22 @@ import Testing
         #expect(script.handed.count == 1)
     }
 
+    /// Who is told that it has none of what it was given gives it to another, while the consumer asks where to begin to read it.
+    @Test func whatIsBeingTakenOnIsClaimed() throws {
+        var script = start()
+        script.answer(response(epoch: 1, [0, 1]))
+        try tellTopics(&script)
+        #expect(script.handed == [.assign(names(0, 1))])
+        script.pass(5_000)
+        script.lose()
+        script.pass(1_000)
+        script.answer(.coordinator)
+        #expect(try heartbeat(script).topicPartitions?.first?.partitions == [0, 1])
+        script.answer(response(epoch: 1, [1]))
+        script.tell(.handedOver)
+        #expect(script.handed.last == .revoke(names(0)))
+    }
+
     @Test func aTopicMadeAnewIsAnotherTopic() throws {
         var script = start()
         script.answer(response(epoch: 1, [0]))
@@ -156,6 +172,22 @@ import Testing
         #expect(try heartbeat(script).memberEpoch == 1)
         script.tell(.leave)
         #expect(script.handed.last == .revoke(names(0)))
+        script.answer(response(epoch: 2, nil))
+        #expect(script.membership.identity.generation == 2)
+        script.tell(.handedOver)
+        #expect(try heartbeat(script).memberEpoch == -1)
+    }
+
+    @Test func whoLeavesAndMissedTheEpochToCommitInAsksForIt() throws {
+        var script = start()
+        script.answer(response(epoch: 1, [0]))
+        try tellTopics(&script)
+        script.tell(.handedOver)
+        script.answer(response(epoch: 1, nil))
+        script.tell(.leave)
+        #expect(script.handed.last == .revoke(names(0)) && script.question == "nothing")
+        script.tell(.commitRefused(.staleMemberEpoch, generation: 1))
+        #expect(try heartbeat(script).memberEpoch == 1)
         script.answer(response(epoch: 2, nil))
         #expect(script.membership.identity.generation == 2)
         script.tell(.handedOver)

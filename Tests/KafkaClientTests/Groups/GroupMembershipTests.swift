@@ -70,13 +70,17 @@ import Testing
         mutating func joinAndSync(_ partitions: [Int32], generation: Int32 = 1, assignor: String = "range") {
             if question == "nothing" { pass(5_000) }
             if question == "find" { answer(.coordinator) }
+            join(generation: generation, assignor: assignor)
+            sync(partitions)
+        }
+
+        mutating func join(generation: Int32, assignor: String) {
             answer(
                 .join(
                     JoinGroupResponse {
                         ($0.memberID, $0.generationID, $0.leader) = ("me", generation, "other")
                         ($0.protocolType, $0.protocolName) = ("consumer", assignor)
                     }))
-            sync(partitions)
         }
 
         mutating func sync(_ partitions: [Int32]) {
@@ -310,6 +314,25 @@ import Testing
             script.tell(.handedOver)
             #expect(script.question == "leave")
         }
+    }
+
+    /// The group has the next generation, and this member has not heard of it: what it commits in the old one is refused.
+    @Test(arguments: ["join", "sync"])
+    func whoLeavesAndMissedTheGenerationToCommitInAsksForItAgain(lost: String) {
+        var script = cooperativeMemberToldOfARebalance()
+        script.tell(.leave)
+        if lost == "sync" {
+            script.join(generation: 2, assignor: "cooperative-sticky")
+            #expect(script.question == "sync")
+        }
+        script.lose()
+        script.pass(1_000)
+        script.answer(.coordinator)
+        #expect(script.question == "join" && script.membership.identity.generation == (lost == "join" ? 1 : 2))
+        script.joinAndSync([0, 1], generation: 3, assignor: "cooperative-sticky")
+        #expect(script.membership.identity.generation == 3 && script.handed.last == .revoke(names(0, 1)))
+        script.tell(.handedOver)
+        #expect(script.question == "leave")
     }
 
     @Test func aFarewellThatIsRefusedForAMomentIsSaidAgain() {
