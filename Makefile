@@ -34,7 +34,7 @@ test-unit: install-build ## The Swift tests alone
 test-outside: build install-test .venv/installed ## Foreign clients, crashes and faults alone
 	$(PYTEST) Tests
 
-soak: build install-test install-bench .venv/installed ## Ten minutes of steady load with retention, ten of 200 mixed topics (slow)
+soak: build install-test install-bench .venv/installed ## Ten minutes of steady load with retention, twelve of 200 mixed topics (slow)
 	$(PYTEST) --slow -s Tests/Crash -k "ten_minutes or mixed_retention"
 
 # The curve is drawn of a soak that fails, too.

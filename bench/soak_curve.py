@@ -111,7 +111,8 @@ def greatest_so_far(copies, at):
 
 
 def draw(lines, path):
-    of = {kind: [line for line in lines if line["kind"] == kind] for kind in ("settings", "sample", "burst", "copy")}
+    # What comes before 0 is the warm-up of a short soak.
+    of = {kind: [line for line in lines if line["kind"] == kind and line["at"] >= 0] for kind in ("settings", "sample", "burst", "copy")}
     settings, samples, bursts, copies = of["settings"][0], of["sample"], of["burst"], of["copy"]
     seconds = settings["seconds"]
     drawing = Drawing(seconds, TOP + 4 * PANEL + 3 * GAP + BOTTOM)

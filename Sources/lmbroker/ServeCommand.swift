@@ -1,6 +1,5 @@
 import ArgumentParser
 import Broker
-import CMalloc
 import Glibc
 import Logging
 import Store
@@ -42,7 +41,9 @@ struct ServeCommand: AsyncParsableCommand {
         let logger = Logger(label: "lmbroker")
         for warning in configuration.layers.warnings { logger.warning("\(warning)") }
         raiseFileLimit(logger)
-        keepMemoryTight()
+        Heap.tighten()
+        let trimming = Task.detached { await Heap.keepTrimmed() }
+        defer { trimming.cancel() }
         let signals = Signals()
         let store: Store
         do {
@@ -145,12 +146,5 @@ struct ServeCommand: AsyncParsableCommand {
         if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
             logger.warning("the limit of open files stays at \(limit.rlim_cur)")
         }
-    }
-
-    /// Frames come and go by the megabyte. Left alone, the allocator keeps what it was given by all threads at their peak.
-    private func keepMemoryTight() {
-        mallopt(M_ARENA_MAX, 1)
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(M_TRIM_THRESHOLD, 64 << 20)
     }
 }

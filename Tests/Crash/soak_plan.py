@@ -15,7 +15,8 @@ WEIGHTS = dict(zip(SIZES, (0.1, 1.0, 1.2, 1.0, 0.7)))
 # Kind of topic: how many of them, their share of the bytes. Fleeting ones keep all and are deleted in turn.
 KINDS = {"time": (90, 0.50), "bytes": (50, 0.25), "compacted": (30, 0.10), "both": (20, 0.07), "fleeting": (10, 0.08)}
 HOUR = 3600
-SHORTEST_SECONDS = {"time": 60, "both": 60}
+SHORTEST = 60
+SHORTEST_SECONDS = {"time": SHORTEST, "both": SHORTEST}
 COMPACTED_SECONDS = 120
 BOTH_SECONDS = 300
 

@@ -3,7 +3,7 @@
 bench/mixed.c produces at a steady rate, and every minute 600 MB as fast as it can. A topic is deleted and one
 created every minute, a hot copy made and verified every five. The second sixth of the time is held against the last:
 throughput of both kinds, memory, free list; and the file against what lives in it and what the copies pinned. A shorter
-run has shorter times of everything (soak_plan.py).
+run has shorter times of everything (soak_plan.py), and begins with some that is not judged.
 
 `SOAK_SECONDS` is the length, `SOAK_MIXED_MB_S` the steady rate, `SOAK_SAMPLES` the file of JSON lines that
 bench/soak_curve.py draws.
@@ -28,6 +28,9 @@ SECONDS = int(os.environ.get("SOAK_SECONDS", 600))
 RATE_MB_S = float(os.environ.get("SOAK_MIXED_MB_S", 30))
 SAMPLES = pathlib.Path(os.environ.get("SOAK_SAMPLES", ROOT / ".build/soak.jsonl"))
 SCALE = min(1.0, SECONDS / soak_plan.HOUR)
+# What the end is held against begins after four times the shortest time limit, when the store writes where it has written before.
+WARM_UP = max(0, 4 * soak_plan.SHORTEST - SECONDS // 6)
+LENGTH = WARM_UP + SECONDS
 DELETE_EVERY = max(60 * SCALE, 5)
 # A copy with its verification takes ten to twenty seconds even of a few gigabytes; most of the time none is to be under way.
 COPY_EVERY = max(300 * SCALE, 100)
@@ -41,11 +44,11 @@ READER_SECONDS = 30
 
 
 class Record:
-    """What was measured, in memory and as lines of a file, by kind."""
+    """What was measured, in memory and as lines of a file, by kind; `at` counts from the end of the warm-up."""
 
     def __init__(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.file, self.lock, self.kept, self.begun = open(path, "w"), threading.Lock(), [], time.monotonic()
+        self.file, self.lock, self.kept, self.begun = open(path, "w"), threading.Lock(), [], time.monotonic() + WARM_UP
 
     def now(self):
         return time.monotonic() - self.begun
@@ -57,7 +60,7 @@ class Record:
             print(json.dumps(line), file=self.file, flush=True)
         return line
 
-    def of(self, kind, begin=0.0, end=float("inf")):
+    def of(self, kind, begin=float("-inf"), end=float("inf")):
         with self.lock:
             return [line for line in self.kept if line["kind"] == kind and begin <= line["at"] < end]
 
@@ -151,7 +154,7 @@ class Soak:
     def __init__(self, broker, program, plan_path, record, commits, copies):
         self.broker, self.record, self.commits, self.copies = broker, record, commits, copies
         self.process = subprocess.Popen(
-            [str(program), f"broker={broker.bootstrap}", f"plan={plan_path}", f"seconds={SECONDS}", f"rate_mb_s={RATE_MB_S}",
+            [str(program), f"broker={broker.bootstrap}", f"plan={plan_path}", f"seconds={LENGTH}", f"rate_mb_s={RATE_MB_S}",
              f"interval={INTERVAL}", f"burst_every={BURST_EVERY}", f"burst_mb={BURST_MB}"],
             stdout=subprocess.PIPE, text=True)
         self.use, self.was_copying, self.last = None, False, None
@@ -176,14 +179,14 @@ class Soak:
     def burst(self, report):
         others = self.use.by_others()
         copying = self.was_copying or self.copies.is_busy
-        self.record.note("burst", at=report["burst_ends"], mb_s=report["burst_mb_s"], others_cores=round(others, 2),
+        self.record.note("burst", at=report["burst_ends"] - WARM_UP, mb_s=report["burst_mb_s"], others_cores=round(others, 2),
                          copying=copying, undisturbed=not copying and others <= OTHERS_CORES)
 
     def sample(self, report):
         free, live = free_list(self.broker.directory), live_bytes(self.broker)
         self.commits.note(free)
         sample = self.record.note(
-            "sample", at=report["elapsed"], mb_s=report["mb_s"], p50_ms=report["p50_ms"], p99_ms=report["p99_ms"],
+            "sample", at=report["elapsed"] - WARM_UP, mb_s=report["mb_s"], p50_ms=report["p50_ms"], p99_ms=report["p99_ms"],
             failed=report["failed"], missed=report["missed"], memory=self.broker.memory_anonymous(), file=file_bytes(self.broker),
             live=sum(live.values()), live_by_kind=live, free_pages=free.pages, free_entries=free.entries,
             oldest_reader_s=round(self.commits.oldest_reader_seconds(free), 1), copying=self.copies.is_busy,
@@ -208,7 +211,7 @@ def program(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS + 3600)
+@pytest.mark.timeout(LENGTH + 3600)
 def test_mixed_retention_with_copies_and_deletions(start_broker, program, tmp_path):
     broker = start_broker({"log.retention.check.interval.ms": 1000, "log.cleaner.backoff.ms": 1000,
                            "auto.create.topics.enable": "false"})
@@ -241,7 +244,7 @@ def judge(record, total, topics):
     faults = [fault for fault in (
         held_rate(second, last), burst_rate(record.of("burst", sixth, 2 * sixth), record.of("burst", 5 * sixth)),
         file_size(last, record.of("copy")), flat_free_list(fourth, last, record.of("copy")), flat_memory(second, last),
-        old_readers(record.of("sample"), record.of("copy")), kept(last, topics, total["acknowledged_mb"] * MEGABYTE / SECONDS),
+        old_readers(record.of("sample"), record.of("copy")), kept(last, topics, total["acknowledged_mb"] * MEGABYTE / LENGTH),
         f"{total['failed']} records of topics that stay were not delivered" if total["failed"] else None) if fault]
     assert not faults, "\n".join(faults)
 
@@ -310,7 +313,7 @@ def old_readers(samples, copies):
 def expected_bytes(topic, rate):
     """About what a topic holds by its limits, at the rate that there was."""
     if topic.kind == "time":
-        return topic.share * rate * min(topic.kept_seconds, SECONDS)
+        return topic.share * rate * min(topic.kept_seconds, LENGTH)
     if topic.kind == "fleeting":
         # Between nothing and what comes until its turn to be deleted.
         return topic.share * rate * DELETE_EVERY * soak_plan.KINDS["fleeting"][0] / 2
