@@ -114,9 +114,10 @@ def draw(lines, path):
     # What comes before 0 is the warm-up of a short soak.
     of = {kind: [line for line in lines if line["kind"] == kind and line["at"] >= 0] for kind in ("settings", "sample", "burst", "copy")}
     settings, samples, bursts, copies = of["settings"][0], of["sample"], of["burst"], of["copy"]
-    seconds = settings["seconds"]
+    seconds, warm_up = settings["seconds"], settings.get("warm_up", 0)
+    sixth = (seconds - warm_up) / 6
     drawing = Drawing(seconds, TOP + 4 * PANEL + 3 * GAP + BOTTOM)
-    bands = [(seconds / 6, seconds / 3, JUDGED), (seconds * 5 / 6, seconds, JUDGED)]
+    bands = [(warm_up + sixth, warm_up + 2 * sixth, JUDGED), (seconds - sixth, seconds, JUDGED)]
     bands += [(c["at"], min(c["verified"], seconds), COPYING) for c in copies]
     x_step = 60 * step(seconds / 60, 12)
     series = lambda value: [(s["at"], value(s)) for s in samples]  # noqa: E731

@@ -5,7 +5,7 @@ created every minute, a hot copy made and verified every five. The second sixth 
 throughput of both kinds, memory, free list; and the file against what lives in it and what the copies pinned. A shorter
 run has shorter times of everything (soak_plan.py), and begins with some that is not judged.
 
-`SOAK_SECONDS` is the length, `SOAK_MIXED_MB_S` the steady rate, `SOAK_SAMPLES` the file of JSON lines that
+`SOAK_SECONDS` is the length without that, `SOAK_MIXED_MB_S` the steady rate, `SOAK_SAMPLES` the file of JSON lines that
 bench/soak_curve.py draws.
 """
 
@@ -44,11 +44,11 @@ READER_SECONDS = 30
 
 
 class Record:
-    """What was measured, in memory and as lines of a file, by kind; `at` counts from the end of the warm-up."""
+    """What was measured, in memory and as lines of a file, by kind."""
 
     def __init__(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.file, self.lock, self.kept, self.begun = open(path, "w"), threading.Lock(), [], time.monotonic() + WARM_UP
+        self.file, self.lock, self.kept, self.begun = open(path, "w"), threading.Lock(), [], time.monotonic()
 
     def now(self):
         return time.monotonic() - self.begun
@@ -60,7 +60,7 @@ class Record:
             print(json.dumps(line), file=self.file, flush=True)
         return line
 
-    def of(self, kind, begin=float("-inf"), end=float("inf")):
+    def of(self, kind, begin=0.0, end=float("inf")):
         with self.lock:
             return [line for line in self.kept if line["kind"] == kind and begin <= line["at"] < end]
 
@@ -179,14 +179,14 @@ class Soak:
     def burst(self, report):
         others = self.use.by_others()
         copying = self.was_copying or self.copies.is_busy
-        self.record.note("burst", at=report["burst_ends"] - WARM_UP, mb_s=report["burst_mb_s"], others_cores=round(others, 2),
+        self.record.note("burst", at=report["burst_ends"], mb_s=report["burst_mb_s"], others_cores=round(others, 2),
                          copying=copying, undisturbed=not copying and others <= OTHERS_CORES)
 
     def sample(self, report):
         free, live = free_list(self.broker.directory), live_bytes(self.broker)
         self.commits.note(free)
         sample = self.record.note(
-            "sample", at=report["elapsed"] - WARM_UP, mb_s=report["mb_s"], p50_ms=report["p50_ms"], p99_ms=report["p99_ms"],
+            "sample", at=report["elapsed"], mb_s=report["mb_s"], p50_ms=report["p50_ms"], p99_ms=report["p99_ms"],
             failed=report["failed"], missed=report["missed"], memory=self.broker.memory_anonymous(), file=file_bytes(self.broker),
             live=sum(live.values()), live_by_kind=live, free_pages=free.pages, free_entries=free.entries,
             oldest_reader_s=round(self.commits.oldest_reader_seconds(free), 1), copying=self.copies.is_busy,
@@ -220,7 +220,7 @@ def test_mixed_retention_with_copies_and_deletions(start_broker, program, tmp_pa
     for topic in topics:
         create(broker, topic)
     record, commits = Record(SAMPLES), CommitTimes()
-    record.note("settings", at=0, seconds=SECONDS, rate_mb_s=RATE_MB_S, topics=len(topics), burst_every=BURST_EVERY,
+    record.note("settings", at=0, seconds=LENGTH, warm_up=WARM_UP, rate_mb_s=RATE_MB_S, topics=len(topics), burst_every=BURST_EVERY,
                 copy_every=COPY_EVERY, delete_every=DELETE_EVERY)
     fleeting, copies = Fleeting(broker, topics), Copies(broker, tmp_path, record, commits)
     soak = Soak(broker, program, tmp_path / "plan", record, commits, copies)
@@ -239,14 +239,18 @@ def test_mixed_retention_with_copies_and_deletions(start_broker, program, tmp_pa
 
 def judge(record, total, topics):
     """Says everything that is wrong, not just the first."""
-    sixth = SECONDS / 6
-    second, fourth, last = (record.of("sample", begin * sixth, end * sixth) for begin, end in ((1, 2), (3, 4), (5, 7)))
+    second, fourth, last = (record.of("sample", sixth(begin), sixth(end)) for begin, end in ((1, 2), (3, 4), (5, 7)))
     faults = [fault for fault in (
-        held_rate(second, last), burst_rate(record.of("burst", sixth, 2 * sixth), record.of("burst", 5 * sixth)),
+        held_rate(second, last), burst_rate(record.of("burst", sixth(1), sixth(2)), record.of("burst", sixth(5))),
         file_size(last, record.of("copy")), flat_free_list(fourth, last, record.of("copy")), flat_memory(second, last),
         old_readers(record.of("sample"), record.of("copy")), kept(last, topics, total["acknowledged_mb"] * MEGABYTE / LENGTH),
         f"{total['failed']} records of topics that stay were not delivered" if total["failed"] else None) if fault]
     assert not faults, "\n".join(faults)
+
+
+def sixth(number):
+    """When so many sixths of what is judged are over."""
+    return WARM_UP + number * SECONDS / 6
 
 
 def mean(samples, name):
@@ -288,7 +292,7 @@ def flat_free_list(fourth, last, copies):
     be flat from. Its entries are the commits that freed something since LMDB last took pages: told, not judged.
     """
     pages, entries = [[mean(samples, name) for samples in (fourth, last)] for name in ("free_pages", "free_entries")]
-    earlier = max((c["pinned"] for c in copies if c["at"] < SECONDS * 2 / 3), default=0)
+    earlier = max((c["pinned"] for c in copies if c["at"] < sixth(4)), default=0)
     pinned = max(0, max(c["pinned"] for c in copies) - earlier) / PAGE
     grown = max(1.0, mean(last, "live") / mean(fourth, "live"))
     print(f"free list: {pages[0]:.0f} pages in {entries[0]:.0f} entries in the fourth sixth, {pages[1]:.0f} in {entries[1]:.0f} in the "

@@ -25,7 +25,7 @@ extension GroupConsumer {
     func commitInBackground() {
         let task = state.withLock { state -> State.Commit? in
             let positions = state.uncommitted
-            if positions.isEmpty || state.isCommitting || state.isGivingUp || state.identity.generation < 0 { return nil }
+            if positions.isEmpty || state.isCommitting || state.identity.generation < 0 { return nil }
             state.isCommitting = true
             return enqueue(positions, within: .seconds(10), &state)
         }
@@ -37,19 +37,48 @@ extension GroupConsumer {
         }
     }
 
-    /// Returns when no commit is under way any more: a late one could undo what the next owner commits.
-    /// - Returns: false when the group has gone on without this consumer.
-    func commitBeforeGiving(_ partitions: Set<TopicPartition>) async -> Bool {
-        let task = state.withLock { state in
+    /// Commits what is done of these, with automatic commits, and returns when that has succeeded or failed.
+    func commitBeforeGiving(_ partitions: Set<TopicPartition>) async {
+        state.withLock { state in
             let positions = options.autoCommitInterval == nil ? [:] : state.uncommitted.filter { partitions.contains($0.key) }
             // The others wait: not for ever, since all it costs is that records are read twice.
-            return enqueue(positions, within: Swift.min(options.closeTimeout, cluster.options.operationTimeout), &state)
+            _ = enqueue(positions, within: Swift.min(options.closeTimeout, cluster.options.operationTimeout), &state)
         }
-        if case .failure(let error) = await task.value, Self.isPutOut(error.code) { return false }
-        return state.withLock { $0.identity.generation >= 0 }
+        await drained()
     }
 
-    static func isPutOut(_ code: ErrorCode?) -> Bool {
+    /// Returns when none of the commits begun before is under way any more, or the member has left.
+    func drained() async {
+        await withCheckedContinuation { continuation in
+            let last = state.withLock { state -> State.Commit? in
+                guard let last = state.lastCommit, !state.hasLeft else { return nil }
+                state.drain = continuation
+                return last
+            }
+            guard let last else { return continuation.resume() }
+            Task {
+                _ = await last.value
+                endDrain()
+            }
+        }
+    }
+
+    func endDrain() {
+        let waiter = state.withLock { state in
+            defer { state.drain = nil }
+            return state.drain
+        }
+        waiter?.resume()
+    }
+
+    /// Asked while partitions are given up, when a member that is put out cannot have joined again.
+    func isPutOut() async -> Bool {
+        // What a refused commit has told is heard first.
+        try? await cluster.onLoop {}
+        return state.withLock { $0.identity.generation < 0 && !$0.hasLeft }
+    }
+
+    static func meansPutOut(_ code: ErrorCode?) -> Bool {
         switch code {
         case .unknownMemberID?, .illegalGeneration?, .fencedMemberEpoch?, .fencedInstanceID?: true
         default: false
@@ -58,11 +87,11 @@ extension GroupConsumer {
 
     /// Puts a commit behind those under way. Under the lock that what is done was read with, so that its place is right.
     private func enqueue(_ positions: [TopicPartition: OffsetPosition], within limit: Duration, _ state: inout State) -> State.Commit {
-        let (before, lossCount) = (state.lastCommit, state.lossCount)
+        let (before, membershipNumber, end) = (state.lastCommit, state.membershipNumber, ContinuousClock.now + limit)
         let task = Task { () -> Result<Void, ClientError> in
             _ = await before?.value
             do throws(ClientError) {
-                return .success(try await self.carryOut(positions, within: limit, lossCount: lossCount))
+                return .success(try await self.carryOut(positions, until: end, membershipNumber))
             } catch {
                 return .failure(error)
             }
@@ -72,18 +101,16 @@ extension GroupConsumer {
     }
 
     private func carryOut(
-        _ positions: [TopicPartition: OffsetPosition], within limit: Duration, lossCount: Int
+        _ positions: [TopicPartition: OffsetPosition], until end: ContinuousClock.Instant, _ membershipNumber: Int
     ) async throws(ClientError) {
         if positions.isEmpty { return }
-        let end = ContinuousClock.now + limit
         // A rebalance that takes longer may be one that this member holds up itself, by closing in the middle of it.
         let patienceEnd = ContinuousClock.now + .seconds(2)
         while true {
-            let (identity, isSameMember) = state.withLock { ($0.identity, $0.lossCount == lossCount) }
-            // Without a generation the coordinator would take it for a commit from outside.
-            guard identity.generation >= 0, isSameMember else { throw gone(.unknownMemberID) }
+            let identity = try identity(of: membershipNumber)
             do throws(ClientError) {
                 try await cluster.atCoordinator(of: group, within: end - .now) { (connection) async throws(ClientError) in
+                    _ = try self.identity(of: membershipNumber)
                     try await OffsetCommit(group: self.group, positions: positions, identity: identity, instanceID: self.options.instanceID)
                         .send(connection)
                 }
@@ -92,25 +119,27 @@ extension GroupConsumer {
                 }
             } catch {
                 guard let code = error.code else { throw error }
+                driver.tell(.commitRefused(code, generation: identity.generation))
+                let isPatient = .now < Swift.min(end, patienceEnd) && holds(positions)
                 switch code {
-                case .staleMemberEpoch where .now < end:
-                    // The next heartbeat brings the new epoch.
-                    driver.tell(.commitRefused(code, generation: identity.generation))
-                    try? await Task.sleep(for: .milliseconds(50))
-                case .rebalanceInProgress where .now < Swift.min(end, patienceEnd) && holds(positions):
-                    // The member has joined the next generation and not heard yet what it is to read there, which comes by itself.
-                    try? await Task.sleep(for: .milliseconds(50))
-                case .illegalGeneration where .now < Swift.min(end, patienceEnd) && holds(positions):
-                    // The answer to a join is on its way, with the generation to commit in; or the member is put out, and has none next time.
-                    driver.tell(.commitRefused(code, generation: identity.generation))
-                    try? await Task.sleep(for: .milliseconds(50))
-                case _ where Self.isPutOut(code):
-                    driver.tell(.commitRefused(code, generation: identity.generation))
-                    throw gone(code)
+                // The next heartbeat brings the new epoch.
+                case .staleMemberEpoch where .now < end: break
+                // The member has yet to hear what the next generation is, or what it is to read there; or it is put out, and has none then.
+                case .rebalanceInProgress where isPatient, .illegalGeneration where isPatient: break
+                case _ where Self.meansPutOut(code): throw gone(code)
                 default: throw error
                 }
+                try? await Task.sleep(for: .milliseconds(50))
             }
         }
+    }
+
+    /// - Throws: when the member was put out since, or has left.
+    private func identity(of membershipNumber: Int) throws(ClientError) -> GroupMembership.Identity {
+        let (identity, current) = state.withLock { ($0.identity, $0.membershipNumber) }
+        // Without a generation the coordinator would take it for a commit from outside.
+        guard identity.generation >= 0, current == membershipNumber else { throw gone(.unknownMemberID) }
+        return identity
     }
 
     /// Whether all of it is still this member's to commit.
@@ -132,12 +161,5 @@ extension GroupConsumer.State {
     var uncommittedAndInHand: [TopicPartition: OffsetPosition] {
         guard let (partition, position) = inHand, assigned.contains(partition) else { return uncommitted }
         return uncommitted.merging([partition: position]) { $1 }
-    }
-
-    var isGivingUp: Bool {
-        switch handoff {
-        case .revoke?, .lose?: true
-        case .assign?, nil: false
-        }
     }
 }

@@ -11,15 +11,18 @@ extension GroupConsumer {
             if !isClosing { await options.onRebalance?(.assigned(Self.ordered(partitions))) }
         case .revoke(let partitions):
             try await reader.remove(partitions)
-            let isOurs = await commitBeforeGiving(partitions)
-            let names = Self.ordered(partitions)
-            await options.onRebalance?(isOurs ? .revoked(names) : .lost(names))
-            forget(partitions)
+            await commitBeforeGiving(partitions)
+            if await isPutOut() {
+                await lose(partitions)
+            } else {
+                await options.onRebalance?(.revoked(Self.ordered(partitions)))
+                forget(partitions)
+                // What was begun meanwhile, by the callback or by another task, could undo what the next owner commits.
+                await drained()
+            }
         case .lose(let partitions):
             try await reader.remove(partitions)
-            state.withLock { $0.lossCount += 1 }
-            forget(partitions)
-            await options.onRebalance?(.lost(Self.ordered(partitions)))
+            await lose(partitions)
         }
         state.withLock { $0.handoff = nil }
         driver.tell(.handedOver)
@@ -93,6 +96,11 @@ extension GroupConsumer {
                 group: self.group, partitions: partitions, identity: isMember ? identity : nil, requiresStable: true
             ).ask(connection)
         }
+    }
+
+    private func lose(_ partitions: Set<TopicPartition>) async {
+        forget(partitions)
+        await options.onRebalance?(.lost(Self.ordered(partitions)))
     }
 
     private func forget(_ partitions: Set<TopicPartition>) {

@@ -44,8 +44,10 @@ public final class GroupConsumer: Sendable {
         var isCommitting = false
         /// Commits go one after the other, or an older one that is tried again might undo a newer.
         var lastCommit: Commit?
-        /// How often all was lost: a commit of before is of no concern to the member that has joined anew.
-        var lossCount = 0
+        /// Counts how often the member was put out: a commit of before is no business of the one that has joined anew.
+        var membershipNumber = 0
+        /// Waits for the commits under way, but not beyond the member's end.
+        var drain: CheckedContinuation<Void, Never>?
     }
 
     public let cluster: Cluster
@@ -224,7 +226,10 @@ public final class GroupConsumer: Sendable {
     // MARK: Called by the driver
 
     func identify(_ identity: GroupMembership.Identity) {
-        state.withLock { if $0.identity != identity { $0.identity = identity } }
+        state.withLock { state in
+            if state.identity.generation >= 0, identity.generation < 0 { state.membershipNumber += 1 }
+            if state.identity != identity { state.identity = identity }
+        }
     }
 
     func offer(_ handoff: GroupMembership.Handoff) {
@@ -238,6 +243,7 @@ public final class GroupConsumer: Sendable {
             state.failure = state.failure ?? failure
             state.identity = GroupMembership.Identity()
         }
+        endDrain()
         reader.poke()
     }
 }

@@ -20,6 +20,9 @@ extension GroupMembership {
         var topicsOfGroup: Set<String> = []
         /// What was divided last.
         var dividedCounts: [String: Int32] = [:]
+        /// An answer to a join or a sync was lost, and a commit was refused since: the group is in a generation that the member has
+        /// yet to hear of.
+        var isBehind = false
         /// The leader is to leave the assignment as it is (KIP-814).
         var skipsAssignment = false
     }
@@ -37,7 +40,7 @@ extension GroupMembership {
         switch classic.phase {
         case .outside, .inside:
             // What is held is in order before the member joins again, and heartbeats keep it alive meanwhile.
-            if isLeaving ? lacksGenerationToCommit : mayJoin {
+            if mayJoin {
                 join()
             } else if classic.phase == .inside, now >= heartbeatDue {
                 heartbeatDue = now + settings.heartbeatIntervalMs
@@ -48,11 +51,13 @@ extension GroupMembership {
     }
 
     private var mayJoin: Bool {
-        (classic.rejoinReason != nil || classic.phase == .outside) && handoff == nil && target == nil && !subscription.isEmpty
+        // Or what is given up could not be committed.
+        if case (.revoke, _)? = handoff { return classic.isBehind && classic.phase == .outside && identity.generation >= 0 }
+        return (classic.rejoinReason != nil || classic.phase == .outside) && handoff == nil && target == nil && !subscription.isEmpty && !isLeaving
     }
 
-    /// The answer to a join or a sync was lost: the coordinator may be a generation ahead.
-    private var lacksGenerationToCommit: Bool { classic.phase == .outside && identity.generation >= 0 }
+    /// Others wait for what the member divides or has divided, and would until its session ends: a static one goes without a word.
+    var owesAssignment: Bool { settings.instanceID != nil && (classic.phase == .dividing || classic.phase == .syncing) }
 
     private mutating func join() {
         let reason = classic.rejoinReason ?? "the connection was lost"
@@ -99,6 +104,7 @@ extension GroupMembership {
         }
         succeeded()
         identity = Identity(memberID: response.memberID, generation: response.generationID)
+        classic.isBehind = false
         classic.protocolName = response.protocolName ?? ""
         classic.isLeader = response.leader == response.memberID
         guard let assignor = GroupAssignor(rawValue: classic.protocolName), settings.assignors.contains(assignor) else {

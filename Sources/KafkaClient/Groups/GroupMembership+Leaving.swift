@@ -19,6 +19,7 @@ extension GroupMembership {
     }
 
     mutating func leave(_ now: Int64) {
+        if isLeaving, owesAssignment { return }
         guard leaveAttempts > 0, isMember, let farewell = farewell() else { return depart() }
         guard hasCoordinator else {
             leaveAttempts -= 1
@@ -90,7 +91,8 @@ extension GroupMembership {
         case (.unknownMemberID, .classic): outdated(code)
         // While the member joins, the coordinator may be a generation ahead of what it has been told: the answer to the join,
         // which comes over another connection, brings the new one.
-        case (.illegalGeneration, .classic): if classic.phase == .inside { outdated(code) }
+        case (.illegalGeneration, .classic) where classic.phase == .inside: outdated(code)
+        case (.illegalGeneration, .classic), (.rebalanceInProgress, .classic): classic.isBehind = true
         case (.staleMemberEpoch, .consumer): consumer.isDue = true
         case (.unknownMemberID, .consumer), (.fencedMemberEpoch, .consumer): expelled()
         default: break

@@ -154,14 +154,14 @@ struct GroupMembership: Sendable {
             isLeaving = true
             leaveAttempts = 3
             notBefore = now
-            if held.isEmpty { dropQuestions() }
+            if held.isEmpty, handoff == nil { dropQuestions() }
         case .tick: break
         }
     }
 
     /// Whatever is under way is of no interest to who leaves with nothing in hand; a join may be held for minutes. While something
     /// is still to be committed, an answer may bring the generation to commit it in.
-    private mutating func dropQuestions() { (request, lookUp) = (nil, nil) }
+    private mutating func dropQuestions() { if !owesAssignment { (request, lookUp) = (nil, nil) } }
 
     private mutating func subscribe(_ topics: [String]) {
         guard topics != subscription else { return }

@@ -41,16 +41,14 @@ extension GroupConsumer {
                 return try await send(request, isVersion2: isVersion2, within: end - .now)
             } catch {
                 guard let code = error.code else { throw error }
+                driver.tell(.commitRefused(code, generation: identity.generation))
                 switch code {
-                case .staleMemberEpoch where .now < end:
-                    // The next heartbeat brings the new epoch.
-                    driver.tell(.commitRefused(code, generation: identity.generation))
-                    do { try await Task.sleep(for: .milliseconds(50)) } catch { throw .closed }
-                case _ where Self.isPutOut(code):
-                    driver.tell(.commitRefused(code, generation: identity.generation))
-                    throw gone(code)
+                // The next heartbeat brings the new epoch.
+                case .staleMemberEpoch where .now < end: break
+                case _ where Self.meansPutOut(code): throw gone(code)
                 default: throw error
                 }
+                do { try await Task.sleep(for: .milliseconds(50)) } catch { throw .closed }
             }
         }
     }

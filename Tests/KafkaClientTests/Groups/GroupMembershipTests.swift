@@ -74,12 +74,15 @@ import Testing
             sync(partitions)
         }
 
-        mutating func join(generation: Int32, assignor: String) {
+        /// - Parameter leader: "me" for a group of its own.
+        mutating func join(generation: Int32, assignor: String, leader: String = "other") {
+            let subscription = join?.protocols.first?.metadata ?? []
             answer(
                 .join(
                     JoinGroupResponse {
-                        ($0.memberID, $0.generationID, $0.leader) = ("me", generation, "other")
+                        ($0.memberID, $0.generationID, $0.leader) = ("me", generation, leader)
                         ($0.protocolType, $0.protocolName) = ("consumer", assignor)
+                        if leader == "me" { $0.members = [JoinGroupResponse.Member { ($0.memberID, $0.metadata) = ("me", subscription) }] }
                     }))
         }
 
@@ -177,8 +180,11 @@ import Testing
     }
 
     /// Holds partitions 0 and 1 of generation 1, and is joining again.
-    private func cooperativeMemberToldOfARebalance() -> Script {
-        var script = Script { $0.assignors = [.cooperativeSticky] }
+    private func cooperativeMemberToldOfARebalance(_ change: (inout GroupSettings) -> Void = { _ in }) -> Script {
+        var script = Script {
+            $0.assignors = [.cooperativeSticky]
+            change(&$0)
+        }
         script.tell(.subscribe(["topic"]))
         script.joinAndSync([0, 1], assignor: "cooperative-sticky")
         script.tell(.handedOver)
@@ -328,11 +334,26 @@ import Testing
         script.lose()
         script.pass(1_000)
         script.answer(.coordinator)
-        #expect(script.question == "join" && script.membership.identity.generation == (lost == "join" ? 1 : 2))
+        let known: Int32 = lost == "join" ? 1 : 2
+        #expect(script.question == "nothing" && script.membership.identity.generation == known)
+        script.tell(.commitRefused(lost == "join" ? .illegalGeneration : .rebalanceInProgress, generation: known))
+        #expect(script.question == "join")
         script.joinAndSync([0, 1], generation: 3, assignor: "cooperative-sticky")
         #expect(script.membership.identity.generation == 3 && script.handed.last == .revoke(names(0, 1)))
         script.tell(.handedOver)
         #expect(script.question == "leave")
+    }
+
+    @Test func aStaticLeaderDoesNotGoBeforeItHasToldTheOthersWhatTheyHave() throws {
+        var script = cooperativeMemberToldOfARebalance { $0.instanceID = "one" }
+        script.tell(.leave)
+        script.join(generation: 2, assignor: "cooperative-sticky", leader: "me")
+        script.tell(.handedOver)
+        #expect(!script.hasLeft)
+        script.tell(.lookedUp(try #require(script.lookedUp), .success([:])))
+        #expect(script.question == "sync" && !script.hasLeft)
+        script.sync([])
+        #expect(script.hasLeft)
     }
 
     @Test func aFarewellThatIsRefusedForAMomentIsSaidAgain() {
