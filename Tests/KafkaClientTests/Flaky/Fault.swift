@@ -38,6 +38,8 @@ struct FaultPlan: Sendable {
     private var drawn: [ApiKey: Int] = [:]
     private var chances: [ApiKey: Chance] = [:]
     private let seed: UInt64
+    /// Kinds of request that are refused for as long as it stands here.
+    var refusing: [ApiKey: ErrorCode] = [:]
     private(set) var met: [Met: Int] = [:]
     private(set) var requestCounts: [ApiKey: Int] = [:]
     /// Pieces that were held back: each request and each answer.
@@ -61,6 +63,7 @@ struct FaultPlan: Sendable {
     /// - Parameter isPossible: whether this request can have that fault at all; one that it cannot have waits for another.
     mutating func draw(_ key: ApiKey, isPossible: (Fault) -> Bool) -> Fault? {
         requestCounts[key, default: 0] += 1
+        if let code = refusing[key] { return take(key, .refused(code)) }
         var chance = chances[key] ?? Self.chance(key, seed)
         defer { chances[key] = chance }
         guard let faults = due[key] else { return nil }

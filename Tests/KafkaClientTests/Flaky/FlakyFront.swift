@@ -14,6 +14,8 @@ final class FlakyFront: Sendable {
     let plan: Watch<FaultPlan>
     /// What each kind of request is refused with.
     let errors: [ApiKey: [ErrorCode]]
+    /// Passes nothing on, and says nothing.
+    let isFrozen = Atomic(false)
     private let brokerPort: Int
     private let delayMsMax: Int64
     private let listener = Mutex<(any Channel)?>(nil)

@@ -1,5 +1,6 @@
 import KafkaProtocol
 import NIOCore
+import Synchronization
 
 @testable import KafkaClient
 
@@ -54,7 +55,7 @@ final class FrontPassage: @unchecked Sendable {
     }
 
     private func passOn(_ exchange: Exchange) {
-        if isOver { return }
+        if isOver || front.isFrozen.load(ordering: .relaxed) { return }
         switch exchange.fault {
         case .lostBefore: exchange.answer = []
         case .refused(let code) where exchange.header.key != .metadata:
