@@ -4,7 +4,7 @@ import Glibc
 /// The C library's allocator, held to what the broker needs: frames come and go by the megabyte, and a moment in which many requests
 /// wait takes many of them.
 enum Heap {
-    /// Left alone, the allocator keeps what it was given by all threads at their peak.
+    /// Left alone, the allocator keeps what it was given by all threads at their peak, and gives nothing back of what is not the first's.
     static func tighten() {
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_MMAP_THRESHOLD, 32 << 20)

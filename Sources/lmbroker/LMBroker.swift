@@ -1,7 +1,16 @@
 import ArgumentParser
 
-/// The command. Each subcommand is a file of its own.
 @main
+enum Program {
+    /// On the main thread: the allocator is told before there is another, each of which would have memory of its own from then on.
+    @MainActor static func main() async {
+        let first = CommandLine.arguments.dropFirst().first
+        if first == nil || first == "serve" || first?.hasPrefix("-") == true { Heap.tighten() }
+        await LMBroker.main()
+    }
+}
+
+/// The command. Each subcommand is a file of its own.
 struct LMBroker: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "lmbroker",

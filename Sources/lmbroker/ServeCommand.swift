@@ -41,7 +41,6 @@ struct ServeCommand: AsyncParsableCommand {
         let logger = Logger(label: "lmbroker")
         for warning in configuration.layers.warnings { logger.warning("\(warning)") }
         raiseFileLimit(logger)
-        Heap.tighten()
         let trimming = Task.detached { await Heap.keepTrimmed() }
         defer { trimming.cancel() }
         let signals = Signals()

@@ -12,6 +12,7 @@ import pytest
 from messages import ALL, API_VERSIONS, DELETE_TOPICS, FETCH, METADATA, PRODUCE
 from records import batch
 from test_wire_versions import REQUESTS
+from waiting import wait_for
 from wire import Connection, ConnectionClosed
 from wire_requests import fetch_one, produce, produce_values
 
@@ -63,6 +64,19 @@ def test_announced_gigabytes_are_not_allocated(broker, witness):
     assert broker.memory_anonymous() - before < GROWTH_BYTES_MAX
     for client in clients:
         client.close()
+
+
+def test_memory_that_many_held_at_once_is_given_back(start_broker):
+    """Six clients send 8 MB each of a frame that never becomes whole, and go."""
+    broker = start_broker()
+    before = broker.memory_anonymous()
+    clients = [broker.connect() for _ in range(6)]
+    for client in clients:
+        client.send_raw(struct.pack(">i", 8 * MEGABYTE) + b"x" * (8 * MEGABYTE - 1))
+    wait_for(lambda: broker.memory_anonymous() - before > 40 * MEGABYTE, "all of it has arrived")
+    for client in clients:
+        client.close()
+    wait_for(lambda: broker.memory_anonymous() - before < 20 * MEGABYTE, "what they held is given back", timeout=30)
 
 
 def test_truncated_frames_are_forgotten_with_their_connection(broker, witness, topic):
