@@ -43,13 +43,21 @@ extension LogReader {
     }
 
     /// Retention by time: the end of the partition's leading extents and batches whose records are all older than `timestamp`.
-    public func expiredEnd(of partition: Partition, before timestamp: Int64) throws(StoreError) -> Int64 {
+    /// - Parameter isCompacted: Where the log begins there may be nothing, which is not old: its beginning stays unless something goes.
+    public func expiredEnd(of partition: Partition, before timestamp: Int64, isCompacted: Bool) throws(StoreError) -> Int64 {
         let tail = try renew(beside: partition)
         let keptOfTail = tail.pieces.first { $0.maxTimestamp >= timestamp }?.baseOffset ?? tail.highWatermark
         let kept = try lmdb("looking for expired extents") { () throws(LMDBError) in
             try snapshot.firstExtent(of: partition.id, databases, runningMaximum: .min) { $0.own >= timestamp }
         }
-        return max(min(kept?.baseOffset ?? .max, keptOfTail), tail.logStartOffset)
+        let end = max(min(kept?.baseOffset ?? .max, keptOfTail), tail.logStartOffset)
+        guard isCompacted, end > tail.logStartOffset else { return end }
+        var hasExpired = false
+        try forEachBatch(in: partition, from: tail.logStartOffset, below: end) { header, _, _ in
+            hasExpired = header.baseOffset < end
+            return false
+        }
+        return hasExpired ? end : tail.logStartOffset
     }
 
     /// Retention by size: the end of the leading extents without which the partition still holds at least `bytes`.
@@ -92,8 +100,9 @@ extension LogReader {
                     latest = max(latest ?? time, time)
                     return false
                 }
-                // The log append time is the whole batch's.
-                time = latest ?? header.maxTimestamp
+                // Compaction may have left none from there on.
+                guard let latest else { return true }
+                time = latest
             }
             greatest = max(greatest ?? time, time)
             return true

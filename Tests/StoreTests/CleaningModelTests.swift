@@ -124,7 +124,7 @@ import Testing
     private func expire(_ run: Run) throws {
         guard let partition = place(run), let model = run.models[partition.id] else { return }
         let cutoff = run.nowMs - Int64.random(in: 2_000...6_000, using: &run.random)
-        let end = try run.store.withReader { reader throws(StoreError) in try reader.expiredEnd(of: partition, before: cutoff) }
+        let end = try run.store.withReader { reader throws(StoreError) in try reader.expiredEnd(of: partition, before: cutoff, isCompacted: true) }
         #expect(model.certain.allSatisfy { $0.offset >= end || $0.timestamp < cutoff })
         guard case .logStart(end) = try run.store.administer(.moveLogStart(partition: partition.id, to: end)) else {
             throw TestFailure("retention did not move the log start")

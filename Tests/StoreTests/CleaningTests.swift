@@ -95,6 +95,43 @@ import Testing
         store.close()
     }
 
+    private func append(_ records: [(key: UInt8, time: Int64)]) throws {
+        var builder = RecordBatchBuilder()
+        for record in records { builder.append(key: [record.key], value: [1], timestamp: record.time) }
+        _ = try store.append(try builder.finish(codec: .none, producerID: -1, producerEpoch: -1, baseSequence: -1), to: partition)
+    }
+
+    private func sealAndClean() throws {
+        guard case .done = try store.administer(.seal(partition: partition.id)) else { throw TestFailure("nothing was sealed") }
+        _ = try store.clean(partition, TopicSettings(), keyMapByteCountMax: 1 << 20, nowMs: 1_000_000, where: { _ in true })
+    }
+
+    @Test func retentionByTimeTakesNothingButWhatIsOld() throws {
+        for _ in 0..<2 {
+            try append((0..<10).map { ($0, 1_000) })
+            guard case .done = try store.administer(.seal(partition: partition.id)) else { throw TestFailure("nothing was sealed") }
+        }
+        try sealAndClean()
+        #expect(try store.records(of: partition, maxBytes: 1).map(\.offset) == Array(10..<20))
+        func end(_ timestamp: Int64) throws -> Int64 {
+            try store.withReader { reader throws(StoreError) in try reader.expiredEnd(of: partition, before: timestamp, isCompacted: true) }
+        }
+        #expect(try end(1_000) == 0, "nothing is old, though nothing is left of the first ten")
+        #expect(try end(1_001) == 20)
+        store.close()
+    }
+
+    @Test func theGreatestTimeIsOfARecordThatIsLeft() throws {
+        try append((0..<10).map { ($0, $0 < 5 ? 9_000 : 1_000) })
+        try append((5..<10).map { ($0, 2_000) })
+        try append([(20, 500)])
+        try sealAndClean()
+        guard case .logStart(7) = try store.administer(.moveLogStart(partition: partition.id, to: 7)) else { throw TestFailure("no log start") }
+        let found = try store.withReader { reader throws(StoreError) in try reader.maxTimestamp(in: partition) }
+        #expect(found == TimestampedOffset(timestamp: 2_000, offset: 10, leaderEpoch: 0))
+        store.close()
+    }
+
     /// Where long values are hard to find room for, compaction does not ask for any, and extents that are as long as values are then
     /// are not written anew.
     @Test func extentsAreNoLongerThanValuesAreNow() throws {

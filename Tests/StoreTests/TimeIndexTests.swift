@@ -83,7 +83,7 @@ import Testing
         for time: Int64 in [10, 20, 90, 30, 40] { _ = try store.append(times([time], size: 100_000), to: partition) }
         for time: Int64 in [50, 95, 60] { _ = try store.append(times([time]), to: partition) }
         func end(_ timestamp: Int64) throws -> Int64 {
-            try store.withReader { reader throws(StoreError) in try reader.expiredEnd(of: partition, before: timestamp) }
+            try store.withReader { reader throws(StoreError) in try reader.expiredEnd(of: partition, before: timestamp, isCompacted: false) }
         }
         #expect(try end(10) == 0)
         #expect(try end(15) == 1)

@@ -56,7 +56,9 @@ struct RetentionService: Sendable {
                 let start = partition.logStartOffset
                 guard start < partition.highWatermark else { continue }
                 var end = start
-                if settings.retentionMs >= 0 { end = max(end, try reader.expiredEnd(of: partition, before: now - settings.retentionMs)) }
+                if settings.retentionMs >= 0 {
+                    end = max(end, try reader.expiredEnd(of: partition, before: now - settings.retentionMs, isCompacted: settings.cleanupPolicy.contains(.compact)))
+                }
                 if settings.retentionBytes >= 0, partition.byteCount > settings.retentionBytes {
                     end = max(end, try reader.oversizeEnd(of: partition, keeping: Int(settings.retentionBytes)))
                 }
