@@ -31,10 +31,20 @@ def filled(broker, topic):
     return topic
 
 
+def consumer_of(broker, topic, **options):
+    """A consumer that knows its topic before it joins its group.
+
+    One that joins while the answer to its very first question, which names no topic, is on its way may divide by that, find the next
+    answer to be what it knew before, and never divide again.
+    """
+    consumer = KafkaConsumer(topic, bootstrap_servers=broker.bootstrap, group_id=topic, auto_offset_reset="earliest", **options)
+    wait_for(lambda: consumer.partitions_for_topic(topic) == {0, 1}, "the topic's partitions")
+    return consumer
+
+
 def consume_all(broker, topic, count, **options):
     """Reads `count` records as the only member of a group, commits, and returns the consumer."""
-    consumer = KafkaConsumer(topic, bootstrap_servers=broker.bootstrap, group_id=topic, auto_offset_reset="earliest",
-                             enable_auto_commit=False, heartbeat_interval_ms=300, session_timeout_ms=10_000, **options)
+    consumer = consumer_of(broker, topic, enable_auto_commit=False, heartbeat_interval_ms=300, session_timeout_ms=10_000, **options)
     found = []
 
     def enough():
@@ -59,8 +69,7 @@ def test_kafka_python_commits_and_resumes(broker, filled):
 
 
 def test_kafka_python_commits_automatically(broker, filled):
-    consumer = KafkaConsumer(filled, bootstrap_servers=broker.bootstrap, group_id=filled, auto_offset_reset="earliest",
-                             auto_commit_interval_ms=100)
+    consumer = consumer_of(broker, filled, auto_commit_interval_ms=100)
 
     def both():
         consumer.poll(timeout_ms=100)
