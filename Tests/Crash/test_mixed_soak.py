@@ -301,9 +301,8 @@ def flat_free_list(fourth, last, copies):
 
 
 def flat_memory(second, last):
-    """The most of each: what is free is given back, so any look but at the peaks sees what the load was doing just then."""
-    before, after = (max(s["memory"] for s in samples) for samples in (second, last))
-    print(f"anonymous memory at most: {before / MEGABYTE:.0f} MB, then {after / MEGABYTE:.0f} MB")
+    before, after = mean(second, "memory"), mean(last, "memory")
+    print(f"anonymous memory: {before / MEGABYTE:.0f} MB, then {after / MEGABYTE:.0f} MB")
     return f"memory grew from {before / MEGABYTE:.0f} to {after / MEGABYTE:.0f} MB" if after > 1.15 * before + 16 * MEGABYTE else None
 
 
