@@ -111,8 +111,7 @@ def greatest_so_far(copies, at):
 
 
 def draw(lines, path):
-    # What comes before 0 is the warm-up of a short soak.
-    of = {kind: [line for line in lines if line["kind"] == kind and line["at"] >= 0] for kind in ("settings", "sample", "burst", "copy")}
+    of = {kind: [line for line in lines if line["kind"] == kind] for kind in ("settings", "sample", "burst", "copy")}
     settings, samples, bursts, copies = of["settings"][0], of["sample"], of["burst"], of["copy"]
     seconds, warm_up = settings["seconds"], settings.get("warm_up", 0)
     sixth = (seconds - warm_up) / 6

@@ -75,7 +75,7 @@ import Testing
         for batch in [try keyed(1), try compressed(Array("not a record".utf8)), try compressed([UInt8(body.count * 2)] + body), try keyed(2), try keyed(3)] {
             _ = try store.append(batch, to: partition)
         }
-        guard case .done = try store.administer(.seal(partition: partition.id)) else { throw TestFailure("nothing was sealed") }
+        try seal()
 
         let report = try store.clean(partition, TopicSettings(), keyMapByteCountMax: 1 << 20, nowMs: 1_000_000, where: { _ in true })
         #expect(report?.unreadableCount == 2)
@@ -101,15 +101,19 @@ import Testing
         _ = try store.append(try builder.finish(codec: .none, producerID: -1, producerEpoch: -1, baseSequence: -1), to: partition)
     }
 
-    private func sealAndClean() throws {
+    private func seal() throws {
         guard case .done = try store.administer(.seal(partition: partition.id)) else { throw TestFailure("nothing was sealed") }
+    }
+
+    private func sealAndClean() throws {
+        try seal()
         _ = try store.clean(partition, TopicSettings(), keyMapByteCountMax: 1 << 20, nowMs: 1_000_000, where: { _ in true })
     }
 
     @Test func retentionByTimeTakesNothingButWhatIsOld() throws {
         for _ in 0..<2 {
             try append((0..<10).map { ($0, 1_000) })
-            guard case .done = try store.administer(.seal(partition: partition.id)) else { throw TestFailure("nothing was sealed") }
+            try seal()
         }
         try sealAndClean()
         #expect(try store.records(of: partition, maxBytes: 1).map(\.offset) == Array(10..<20))

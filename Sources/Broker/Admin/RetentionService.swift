@@ -57,7 +57,8 @@ struct RetentionService: Sendable {
                 guard start < partition.highWatermark else { continue }
                 var end = start
                 if settings.retentionMs >= 0 {
-                    end = max(end, try reader.expiredEnd(of: partition, before: now - settings.retentionMs, isCompacted: settings.cleanupPolicy.contains(.compact)))
+                    let isCompacted = settings.cleanupPolicy.contains(.compact)
+                    end = max(end, try reader.expiredEnd(of: partition, before: now - settings.retentionMs, isCompacted: isCompacted))
                 }
                 if settings.retentionBytes >= 0, partition.byteCount > settings.retentionBytes {
                     end = max(end, try reader.oversizeEnd(of: partition, keeping: Int(settings.retentionBytes)))

@@ -39,10 +39,12 @@ extension GroupConsumer {
 
     /// Commits what is done of these, with automatic commits, and returns when that has succeeded or failed.
     func commitBeforeGiving(_ partitions: Set<TopicPartition>) async {
-        state.withLock { state in
-            let positions = options.autoCommitInterval == nil ? [:] : state.uncommitted.filter { partitions.contains($0.key) }
-            // The others wait: not for ever, since all it costs is that records are read twice.
-            _ = enqueue(positions, within: Swift.min(options.closeTimeout, cluster.options.operationTimeout), &state)
+        if options.autoCommitInterval != nil {
+            state.withLock { state in
+                let positions = state.uncommitted.filter { partitions.contains($0.key) }
+                // The others wait: not for ever, since all it costs is that records are read twice.
+                _ = enqueue(positions, within: Swift.min(options.closeTimeout, cluster.options.operationTimeout), &state)
+            }
         }
         await drained()
     }
