@@ -12,19 +12,22 @@ public struct FreeListFront: Sendable, Equatable {
     /// Rows that would hold the pages if each were full.
     public var rowCountMin: Int { (pages.count + Self.pagesPerRow - 1) / Self.pagesPerRow }
 
-    /// How long values must be, in pages, for LMDB to look through many of these rows, and be sure to find room for all in them.
+    /// How long values must be, in pages, for LMDB to look through many of these rows and find room for all in them.
     ///
-    /// The longest run of adjoining pages is there, and so, for each further value, is one run that none before it has touched, as
-    /// long as values get shorter faster than runs are touched. So the first is as long as the longest run, and those after it
-    /// are as long as the runs from the 21st on: each value touches one run or, where pages that were not read join several, some more.
-    public func joiningLengths(lengthMin: Int) -> [Int] {
+    /// As long as the longest runs of adjoining pages. Each value touches one run, so there always is one that none before it has touched
+    /// and that is long enough, unless pages that were not read join runs, so that a value touches several. To be sure of room even
+    /// then, pass over as many runs behind the longest: the values are shorter then, and LMDB looks through fewer rows.
+    func joiningLengths(lengthMin: Int, isSure: Bool) -> [Int] {
         // For a value of n pages LMDB reads 60 n rows, and then no more.
         let lengthMin = max(lengthMin, rowCount / 60 + 1)
+        let passedOver = 1..<(isSure ? 1 + Self.strayPageCount : 1)
         var lengths: [Int] = []
         var pageCount = 0
-        for (index, length) in runs().enumerated() where index == 0 || index > Self.strayPageCount {
-            let length = min(length, Self.joiningLengthMax)
-            guard length >= lengthMin, lengths.count < Self.joiningCount, pageCount + length <= Self.joiningPagesMax else { break }
+        for (index, run) in runs().enumerated() where !passedOver.contains(index) {
+            // The tree may take pages of a run while the values before this one are reserved.
+            let length = min(index == 0 ? run : run - Self.splitPageCount, Self.joiningLengthMax)
+            guard length >= lengthMin, lengths.count < Self.joiningCount else { break }
+            guard pageCount + length <= Self.joiningPagesMax else { continue }
             lengths.append(length)
             pageCount += length
         }
@@ -45,7 +48,8 @@ public struct FreeListFront: Sendable, Equatable {
     /// What LMDB puts into a row when it writes back: as many as a page of 4,096 bytes holds behind its header and their number.
     private static let pagesPerRow = 509
     /// Pages that can join runs or split them: those that were not counted, and what the tree may take while values are reserved.
-    private static let strayPageCount = treePageCount + 4
+    private static let strayPageCount = treePageCount + splitPageCount
+    private static let splitPageCount = 4
     private static let joiningCount = 64
     /// LMDB writes dirty pages early when half of all that a transaction may hold is too few for a value.
     private static let joiningLengthMax = 60_000
@@ -77,12 +81,16 @@ extension Environment {
     /// Has LMDB merge the front of the free list and write it back: in full rows, in the order of the pages.
     ///
     /// LMDB merges rows until it has found the run of pages that a value needs, and what it has merged goes back sorted. So values are
-    /// reserved in `database`, of byte strings, and deleted again; nothing is written into them. `lengths` are
-    /// `FreeListFront.joiningLengths`. False, and nothing has happened, when there is no room for one of them any more, since the file
-    /// would grow, or where LMDB has no memory for them.
+    /// reserved in `database`, of byte strings, and deleted again; nothing is written into them. False, and nothing has happened, when
+    /// there is no room for them any more, since the file would grow, or where LMDB has no memory for them.
     ///
     /// - Throws: what went wrong with the commit.
-    public func joinFreePages(lengths: [Int], in database: Database) throws(LMDBError) -> Bool {
+    public func joinFreePages(of front: FreeListFront, lengthMin: Int, in database: Database) throws(LMDBError) -> Bool {
+        if try joinFreePages(lengths: front.joiningLengths(lengthMin: lengthMin, isSure: false), in: database) { return true }
+        return try joinFreePages(lengths: front.joiningLengths(lengthMin: lengthMin, isSure: true), in: database)
+    }
+
+    func joinFreePages(lengths: [Int], in database: Database) throws(LMDBError) -> Bool {
         guard !lengths.isEmpty, var transaction = try? begin() else { return false }
         guard (try? transaction.takeFreeRuns(lengths, in: database, of: information())) == true else { return false }
         try transaction.commit()

@@ -20,7 +20,7 @@ extension StoreWriter {
         let startedNs = monotonicNs()
         defer { freeListUpkeep.looked(lastTransactionID: environment.information().lastTransactionID, fromNs: startedNs, toNs: monotonicNs()) }
         guard let front = try? environment.freeListFront(), front.rowCount > Self.slackRowCount + 2 * front.rowCountMin else { return }
-        guard try environment.joinFreePages(lengths: front.joiningLengths(lengthMin: sizing.pages), in: databases.meta) else { return }
+        guard try environment.joinFreePages(of: front, lengthMin: sizing.pages, in: databases.meta) else { return }
         let ms = (monotonicNs() - startedNs) / 1_000_000
         options.onEvent(
             StoreEvent(

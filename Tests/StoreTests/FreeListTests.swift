@@ -5,7 +5,7 @@ import Testing
 @testable import Store
 
 @Suite(.timeLimit(.minutes(2))) struct FreeListTests {
-    /// Deletions by many commits leave a row of the free list each, which adjoin in the file.
+    /// Deletions by many commits leave a row of the free list each, which adjoin in the file but for what stays between them.
     @Test func theFreeListIsJoinedOnceTheStoreIsIdle() throws {
         let directory = try TemporaryDirectory()
         let isJoined = DispatchSemaphore(value: 0)
@@ -13,11 +13,16 @@ import Testing
         options.onEvent = { if $0.message.hasPrefix("joined") { isJoined.signal() } }
         let store = try Store.open(directory: directory.path, options: options)
         let partition = try store.makeTopic("t").partitions[0]
+        let staying = try store.makeTopic("staying").partitions[0]
         let batch = try makeBatch([[UInt8](repeating: 1, count: 256 << 10)])
-        for _ in 0..<200 { _ = try store.append(batch, to: partition) }
-        for offset in 1..<200 { _ = try store.administer(.moveLogStart(partition: partition.id, to: Int64(offset))) }
+        for index in 0..<200 {
+            _ = try store.append(batch, to: partition)
+            if [20, 40, 60, 100, 150].contains(index) { _ = try store.append(batch, to: staying) }
+        }
+        for offset in 1..<199 { _ = try store.administer(.moveLogStart(partition: partition.id, to: Int64(offset))) }
         let scattered = store.statistics()
-        // It waits for a pause, and after a stall of this test there may have been one before.
+        // It waits for a pause, and after a stall of this test there may have been one before, of which is told before this is answered.
+        _ = try store.administer(.moveLogStart(partition: partition.id, to: 199))
         let wasJoined = isJoined.wait(timeout: .now()) == .success
         if !wasJoined { #expect(isJoined.wait(timeout: .now() + 60) == .success) }
         let joined = store.statistics()
