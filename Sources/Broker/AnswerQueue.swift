@@ -1,13 +1,12 @@
 internal import DequeModule
 internal import KafkaProtocol
-internal import NIOCore
 
 /// What goes back for one request.
 struct Answer: Sendable {
     /// With header and size; nil where the protocol has no answer (Produce with acks = 0).
     var message: Encoded?
     /// What the message's insertions are slices of.
-    var records = ByteBuffer()
+    var records = AnswerRecords()
     /// Bytes admitted by the broker's response budget, to be given back when they are written.
     var admittedBytes = 0
 
@@ -46,6 +45,9 @@ struct AnswerQueue {
         slots[index] = .awaited(requestBytes: requestBytes, expectedBytes: before + byteCount)
         answerBytes += byteCount
     }
+
+    /// Whether the answer can leave as soon as it is there.
+    func isNext(_ sequence: Int) -> Bool { sequence == firstSequence }
 
     /// Puts an answer into its place. Returns the bytes of the request that it answers.
     mutating func fill(_ sequence: Int, _ answer: Answer) -> Int {

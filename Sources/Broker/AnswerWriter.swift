@@ -1,15 +1,24 @@
+internal import Glibc
 internal import KafkaProtocol
 internal import NIOCore
 
-/// Joins answers into few buffers for one gathered write: messages and short runs of records are copied together, long
-/// runs of records go as they are between them.
+/// Joins answers for one gathered write: messages and short runs of records are copied together, long runs of records go as
+/// they are between them, from a buffer or from the map.
 struct AnswerWriter {
+    private enum Run {
+        case copied(ByteBuffer)
+        case lent(UnsafeRawBufferPointer)
+    }
+
     /// Copying less than this costs less than one more element of the gathered write.
     private static let joinedBytesMax = 4096
 
     private var joined: ByteBuffer
     /// Where in `joined`, counted from its start, runs of records belong.
-    private var runs: [(at: Int, records: ByteBuffer)] = []
+    private var runs: [(at: Int, run: Run)] = []
+    /// They keep the lent runs in their places.
+    private var lenders: [AnswerRecords] = []
+    private(set) var byteCount = 0
     private(set) var admittedBytes = 0
     private let allocator: ByteBufferAllocator
 
@@ -18,25 +27,38 @@ struct AnswerWriter {
         joined = ByteBuffer()
     }
 
-    var isEmpty: Bool { joined.readableBytes == 0 && runs.isEmpty }
+    var isEmpty: Bool { byteCount == 0 }
+    /// Whether some records are still in the map, so that they must leave now or be copied.
+    var isLent: Bool { !lenders.isEmpty }
 
     mutating func add(_ answer: Answer) {
         admittedBytes += answer.admittedBytes
         guard let message = answer.message else { return }
+        byteCount += message.byteCount
         if joined.capacity == 0 { joined = allocator.buffer(capacity: max(message.bytes.count, 512)) }
         guard !message.insertions.isEmpty else {
             joined.writeBytes(message.bytes)
             return
         }
+        if answer.records.isLent { lenders.append(answer.records) }
         message.bytes.withUnsafeBytes { bytes in
             var position = 0
+            var place = AnswerRecords.Place()
             for insertion in message.insertions {
                 joined.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[position..<insertion.at]))
                 position = insertion.at
-                add(insertion.slice, of: answer.records)
+                if answer.records.isLent {
+                    answer.records.forEachPiece(of: insertion.slice, from: &place) { add($0) }
+                } else {
+                    add(insertion.slice, of: answer.records.copy)
+                }
             }
             joined.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[position...]))
         }
+    }
+
+    private mutating func add(_ piece: UnsafeRawBufferPointer) {
+        if piece.count <= Self.joinedBytesMax { joined.writeBytes(piece) } else { runs.append((joined.readableBytes, .lent(piece))) }
     }
 
     private mutating func add(_ slice: FrameSlice, of records: ByteBuffer) {
@@ -47,18 +69,83 @@ struct AnswerWriter {
         if slice.length <= Self.joinedBytesMax {
             joined.writeImmutableBuffer(run)
         } else {
-            runs.append((joined.readableBytes, run))
+            runs.append((joined.readableBytes, .copied(run)))
         }
     }
 
-    /// Hands over the buffers in their order.
-    func write(_ body: (ByteBuffer) -> Void) {
+    /// All in its order.
+    private func forEachPart(_ body: (Run) -> Void) {
         var position = 0
         for run in runs {
-            if run.at > position, let part = joined.getSlice(at: position, length: run.at - position) { body(part) }
+            if run.at > position, let part = joined.getSlice(at: position, length: run.at - position) { body(.copied(part)) }
             position = run.at
-            body(run.records)
+            body(run.run)
         }
-        if joined.readableBytes > position, let rest = joined.getSlice(at: position, length: joined.readableBytes - position) { body(rest) }
+        if joined.readableBytes > position, let rest = joined.getSlice(at: position, length: joined.readableBytes - position) {
+            body(.copied(rest))
+        }
+    }
+
+    /// Hands over the buffers in their order, what is lent as copies. The first `sent` bytes are left out.
+    func write(from sent: Int = 0, _ body: (ByteBuffer) -> Void) {
+        defer { withExtendedLifetime(lenders) {} }
+        var left = sent
+        forEachPart { part in
+            switch part {
+            case .copied(var buffer):
+                let passed = min(left, buffer.readableBytes)
+                buffer.moveReaderIndex(forwardBy: passed)
+                left -= passed
+                if buffer.readableBytes > 0 { body(buffer) }
+            case .lent(let bytes):
+                let passed = min(left, bytes.count)
+                left -= passed
+                if passed < bytes.count { body(allocator.copy(bytes[passed...])) }
+            }
+        }
+    }
+
+    /// Has `socket` take as much as it takes without waiting, each part from where it stands, and returns how many bytes that was.
+    /// An error of the socket is left for whoever writes next to find. `vectorCountMax`: parts that the kernel takes with one call
+    /// (`IOV_MAX`).
+    func send(to socket: NIOBSDSocket.Handle, vectorCountMax: Int = 1024) -> Int {
+        defer { withExtendedLifetime((lenders, runs, joined)) {} }
+        var vectors: [iovec] = []
+        forEachPart { part in
+            switch part {
+            // The bytes of a buffer stay where they are while this holds it and nobody writes to it.
+            case .copied(let buffer): buffer.withUnsafeReadableBytes { vectors.append(iovec($0)) }
+            case .lent(let bytes): vectors.append(iovec(bytes))
+            }
+        }
+        var sent = 0
+        var wanted = 0
+        var index = 0
+        while index < vectors.count, sent == wanted {
+            let count = min(vectors.count - index, vectorCountMax)
+            wanted += vectors[index..<(index + count)].reduce(0) { $0 + $1.iov_len }
+            sent += vectors.withUnsafeMutableBufferPointer { vectors in
+                var message = msghdr()
+                message.msg_iov = vectors.baseAddress.map { $0 + index }
+                message.msg_iovlen = count
+                return max(sendmsg(socket, &message, Int32(MSG_DONTWAIT | MSG_NOSIGNAL)), 0)
+            }
+            index += count
+        }
+        return sent
+    }
+}
+
+extension ByteBufferAllocator {
+    fileprivate func copy(_ bytes: Slice<UnsafeRawBufferPointer>) -> ByteBuffer {
+        var buffer = buffer(capacity: bytes.count)
+        buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes))
+        return buffer
+    }
+}
+
+extension iovec {
+    fileprivate init(_ bytes: UnsafeRawBufferPointer) {
+        self.init(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
     }
 }

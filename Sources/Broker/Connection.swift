@@ -214,6 +214,9 @@ final class Connection: ChannelDuplexHandler {
     /// Puts an answer into its place; it leaves when those before it have left.
     func answer(_ sequence: Int, _ answer: Answer) {
         guard context != nil else { return broker.responseBytes.giveBack(answer.admittedBytes) }
+        var answer = answer
+        // Those before it may take their time.
+        if !answers.isNext(sequence) { answer.records.copyOut() }
         broker.requestBytes.giveBack(answers.fill(sequence, answer))
         guard !isTouched else { return }
         isTouched = true
@@ -224,21 +227,35 @@ final class Connection: ChannelDuplexHandler {
     func flush() {
         isTouched = false
         guard let context else { return }
-        var written = AnswerWriter(allocator: context.channel.allocator)
-        while let answer = answers.next() { written.add(answer) }
-        if !written.isEmpty {
-            lastActivity = .now()
-            written.write { context.write(Self.wrapOutboundOut($0), promise: nil) }
-            if written.admittedBytes > 0 {
-                let (budget, count) = (broker.responseBytes, written.admittedBytes)
-                let promise = context.eventLoop.makePromise(of: Void.self)
-                promise.futureResult.whenComplete { _ in budget.giveBack(count) }
-                context.write(Self.wrapOutboundOut(ByteBuffer()), promise: promise)
-            }
-            context.flush()
-        }
+        writeAnswers(context)
         if isDraining, answers.isEmpty { return closeNow() }
         resume()
+    }
+
+    private func writeAnswers(_ context: ChannelHandlerContext) {
+        var written = AnswerWriter(allocator: context.channel.allocator)
+        while let answer = answers.next() { written.add(answer) }
+        guard !written.isEmpty else { return }
+        lastActivity = .now()
+        let sent = written.isLent ? send(written, context) : 0
+        guard sent < written.byteCount else { return broker.responseBytes.giveBack(written.admittedBytes) }
+        written.write(from: sent) { context.write(Self.wrapOutboundOut($0), promise: nil) }
+        if written.admittedBytes > 0 {
+            let (budget, count) = (broker.responseBytes, written.admittedBytes)
+            let promise = context.eventLoop.makePromise(of: Void.self)
+            promise.futureResult.whenComplete { _ in budget.giveBack(count) }
+            context.write(Self.wrapOutboundOut(ByteBuffer()), promise: promise)
+        }
+        context.flush()
+    }
+
+    /// Records that are lent go from the map to the socket, past the channel, as far as the socket takes them now and the channel has
+    /// nothing that would have to leave before them. Returns the bytes that went.
+    private func send(_ answers: AnswerWriter, _ context: ChannelHandlerContext) -> Int {
+        let sent = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { socket in
+            try context.channel.syncOptions?.getOption(.bufferedWritableBytes) == 0 ? answers.send(to: socket) : 0
+        }
+        return sent ?? 0
     }
 
     // MARK: The end

@@ -32,7 +32,7 @@ final class Reply: Sendable {
     }
 
     /// Answers with `response`, whose slices are of `records`. `admittedBytes` are given back when the answer has been written.
-    func send(_ response: consuming some Message, records: ByteBuffer, admittedBytes: Int, capacity: Int) {
+    func send(_ response: consuming some Message, records: AnswerRecords, admittedBytes: Int, capacity: Int) {
         let message = encodeResponse(response, correlationID: correlationID, version: version, capacity: capacity)
         spend(Answer(message: message, records: records, admittedBytes: admittedBytes))
     }

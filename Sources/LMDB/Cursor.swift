@@ -73,10 +73,7 @@ internal import Glibc
     /// Has the kernel fetch the value's pages, or those of its first `byteCount` bytes, if they are not in memory, while the caller
     /// does something else.
     public func willNeedValue(byteCount: Int = .max) {
-        guard let start = unsafe currentValue.mv_data else { return }
-        // madvise takes whole pages.
-        let lead = Int(bitPattern: start) & 4095
-        unsafe _ = madvise(start - lead, min(byteCount, currentValue.mv_size) + lead, MADV_WILLNEED)
+        unsafe MapAdvice.willNeed.give(of: UnsafeRawBufferPointer(start: currentValue.mv_data, count: min(byteCount, currentValue.mv_size)))
     }
 
     /// Removes what the cursor stands on; only in a write transaction. `move(.next)` then goes to what followed it.

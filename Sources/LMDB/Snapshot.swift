@@ -4,7 +4,7 @@ internal import CLMDB
 ///
 /// What is read in it are spans of the map, valid while the snapshot is neither parked nor renewed: the
 /// compiler refuses a span that would outlive it. A snapshot pins the pages it sees, and a pinned page makes
-/// the file grow; hold none across an await or a write to a socket.
+/// the file grow; hold none across an await or a write to a socket that may wait.
 @safe public struct Snapshot: ~Copyable, @unchecked Sendable {
     // Unchecked: under MDB_NOTLS a reader may move between threads, and being non-copyable it has one owner.
     let handle: OpaquePointer

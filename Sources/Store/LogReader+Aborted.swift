@@ -29,10 +29,10 @@ extension LogReader {
         var aborted = try abortedTransactions(in: partition, from: offset, below: limit)
         let run = try run(
             partition, from: offset, limit: limit, maxBytes: maxBytes, firstBatchWhole: firstBatchWhole, isOfOneSnapshot: true, into: &sink)
-        guard run.copied > 0 else { return (0, []) }
+        guard run.byteCount > 0 else { return (0, []) }
         // Renewed before anything was copied.
         if snapshot.transactionID != looked { aborted = try abortedTransactions(in: partition, from: offset, below: limit) }
-        return (run.copied, aborted.filter { $0.firstOffset < run.offset })
+        return (run.byteCount, aborted.filter { $0.firstOffset < run.offset })
     }
 
     /// Those that ended at or after `offset` and began below `end`, in the order they ended.

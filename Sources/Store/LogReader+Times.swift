@@ -155,6 +155,7 @@ private struct ArraySink: RecordSink {
     private(set) var bytes: [UInt8] = []
 
     mutating func append(_ bytes: UnsafeRawBufferPointer) { self.bytes.append(contentsOf: bytes) }
+    func snapshotEnds() {}
 
     func firstRecord(
         of header: RecordBatchHeader, at: Int, from logStart: Int64, where wanted: (Int64) -> Bool

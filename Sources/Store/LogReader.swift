@@ -3,12 +3,15 @@ internal import KafkaProtocol
 internal import LMDB
 internal import Synchronization
 
-/// Takes the record batches that a read copies out of the map.
+/// Takes the record batches that a read finds in the map.
 public protocol RecordSink {
+    /// The bytes stay in their place until the snapshot ends: copied now, or looked at until then.
     mutating func append(_ bytes: UnsafeRawBufferPointer)
+    /// The reader is about to take a newer snapshot.
+    mutating func snapshotEnds()
 }
 
-/// Reads partitions in one snapshot. Lent by `Store.withReader`; used by one thread at a time.
+/// Reads partitions in one snapshot. Lent by `Store.withReader` or with a `ReaderLoan`; used by one thread at a time.
 public final class LogReader {
     // A class so that the pool can hold it: a snapshot is not copyable.
     var snapshot: Snapshot
@@ -19,14 +22,14 @@ public final class LogReader {
         self.databases = databases
     }
 
-    /// Copies whole batches to `sink`, from the one that holds `offset` on, and returns their bytes.
+    /// Hands whole batches to `sink`, from the one that holds `offset` on, and returns their bytes.
     ///
     /// Stops before `limit` (the high watermark or the last stable offset) and before `maxBytes` would be exceeded; with
     /// `firstBatchWhole` the first batch comes whatever its size (KIP-74).
     public func read(
         _ partition: Partition, from offset: Int64, limit: Int64, maxBytes: Int, firstBatchWhole: Bool, into sink: inout some RecordSink
     ) throws(StoreError) -> Int {
-        try run(partition, from: offset, limit: limit, maxBytes: maxBytes, firstBatchWhole: firstBatchWhole, into: &sink).copied
+        try run(partition, from: offset, limit: limit, maxBytes: maxBytes, firstBatchWhole: firstBatchWhole, into: &sink).byteCount
     }
 
     func run(
@@ -38,26 +41,27 @@ public final class LogReader {
         var renewals = 0
         while true {
             let place = try locate(partition, &run)
-            let before = run.copied
+            let before = run.byteCount
             switch place {
             case .nothing: return run
             case .sealed(let end):
                 try lmdb("reading the log") { () throws(LMDBError) in
-                    try snapshot.copyExtents(of: partition.id, below: end, databases, &run, &sink)
+                    try snapshot.takeExtents(of: partition.id, below: end, databases, &run, &sink)
                 }
             case .tail(let pieces):
                 try lmdb("reading the journal") { () throws(LMDBError) in
-                    try snapshot.copyPieces(pieces, of: partition.id, databases, &run, &sink)
+                    try snapshot.takePieces(pieces, of: partition.id, databases, &run, &sink)
                 }
             }
             if run.isFinished { return run }
-            if run.copied > before {
+            if run.byteCount > before {
                 renewals = 0
                 continue
             }
             // What the tail names is newer than the snapshot, or was sealed and trimmed since: look again in a new one. A
             // commit may come between the two once more, but not for ever.
-            guard renewals < Self.renewalsMax, !run.isOfOneSnapshot || run.copied == 0 else { return run }
+            guard renewals < Self.renewalsMax, !run.isOfOneSnapshot || run.byteCount == 0 else { return run }
+            sink.snapshotEnds()
             try renew()
             renewals += 1
         }
@@ -95,8 +99,8 @@ public final class LogReader {
             return .tail(pieces)
         }
         guard let place else {
-            // Retention overtook a read that had begun: what was copied is still right.
-            if run.copied > 0 { return .nothing }
+            // Retention overtook a read that had begun: what was taken is still right.
+            if run.byteCount > 0 { return .nothing }
             throw .offsetOutOfRange
         }
         return place
@@ -110,11 +114,12 @@ struct ReadRun {
     var bytesLeft: Int
     /// The next batch comes whatever its size.
     var takesFirstWhole: Bool
-    private(set) var copied = 0
+    /// Of what was taken.
+    private(set) var byteCount = 0
     private(set) var isFinished = false
     /// Up to here compaction may have left gaps, in the snapshot that is read; −1: not looked up.
     var gapsEnd: Int64 = -1
-    /// The batches copied and the index of what was aborted must be of one snapshot: once there are some, none is renewed.
+    /// The batches taken and the index of what was aborted must be of one snapshot: once there are some, none is renewed.
     var isOfOneSnapshot = false
 
     init(offset: Int64, limit: Int64, bytesLeft: Int, takesFirstWhole: Bool) {
@@ -134,7 +139,7 @@ struct ReadRun {
     }
 
     mutating func took(byteCount: Int, nextOffset: Int64) {
-        copied += byteCount
+        self.byteCount += byteCount
         bytesLeft = max(bytesLeft - byteCount, 0)
         offset = nextOffset
         takesFirstWhole = false
@@ -147,7 +152,7 @@ struct ReadRun {
     /// How far an extent could be taken. What comes behind a gap may be taken if compaction left it.
     enum Taken { case all, upToGap, upToDamage }
 
-    /// Takes what is wanted of an extent's batches, in one copy.
+    /// Takes what is wanted of an extent's batches, in one piece.
     mutating func take(from extent: UnsafeRawBufferPointer, _ sink: inout some RecordSink) -> Taken {
         var at = 0
         var start: Int?
@@ -172,9 +177,9 @@ struct ReadRun {
         return taken
     }
 
-    /// What comes next cannot be read: what was copied before it is delivered, and the next read, from there, says so.
+    /// What comes next cannot be read: what was taken before it is delivered, and the next read, from there, says so.
     mutating func meetsDamage() throws(LMDBError) {
-        guard copied > 0 else { throw .corrupted }
+        guard byteCount > 0 else { throw .corrupted }
         isFinished = true
     }
 }

@@ -1,26 +1,26 @@
 internal import KafkaProtocol
 internal import LMDB
 
-/// Copying batches out of the map.
+/// Handing batches of the map to whoever reads.
 extension Snapshot {
-    /// Copies unsealed batches, until one is not wanted, or not in this snapshot.
-    borrowing func copyPieces(
+    /// Takes unsealed batches, until one is not wanted, or not in this snapshot.
+    borrowing func takePieces(
         _ pieces: [Piece], of partition: PartitionID, _ databases: Databases, _ run: inout ReadRun, _ sink: inout some RecordSink
     ) throws(LMDBError) {
         for piece in pieces {
             guard run.takes(byteCount: Int(piece.byteCount), baseOffset: piece.baseOffset) else { return }
             let isHere =
                 piece.isDirect
-                ? try copyParts(
+                ? try takeParts(
                     of: partition, at: piece.baseOffset, byteCount: Int(piece.byteCount), databases, &sink)
-                : try copyEntry(piece, databases, &sink)
+                : try takeEntry(piece, databases, &sink)
             guard isHere else { return }
             run.took(byteCount: Int(piece.byteCount), nextOffset: piece.lastOffset + 1)
         }
     }
 
-    /// Copies a batch out of a journal entry. False where the entry is not in the snapshot: trimmed, or too new.
-    private borrowing func copyEntry(_ piece: Piece, _ databases: Databases, _ sink: inout some RecordSink) throws(LMDBError) -> Bool {
+    /// Takes a batch out of a journal entry. False where the entry is not in the snapshot: trimmed, or too new.
+    private borrowing func takeEntry(_ piece: Piece, _ databases: Databases, _ sink: inout some RecordSink) throws(LMDBError) -> Bool {
         guard let entry = try value(piece.sequence, in: databases.journal) else { return false }
         entry.withUnsafeBytes { bytes in
             let start = JournalEntryHead.payloadStart(bytes) + Int(piece.position)
@@ -29,8 +29,8 @@ extension Snapshot {
         return true
     }
 
-    /// Copies a batch that is an extent of its own, in however many parts. False where it is not in the snapshot.
-    private borrowing func copyParts(
+    /// Takes a batch that is an extent of its own, in however many parts. False where it is not in the snapshot.
+    private borrowing func takeParts(
         of partition: PartitionID, at baseOffset: Int64, byteCount: Int, _ databases: Databases, _ sink: inout some RecordSink
     ) throws(LMDBError) -> Bool {
         let count = try partCount(of: partition, at: baseOffset, byteCount: byteCount, databases)
@@ -43,7 +43,7 @@ extension Snapshot {
     }
 
     /// The parts that make up a batch of `byteCount` bytes; 0 where there is none in this snapshot. Looked at before anything is
-    /// copied: a length that lies must not draw in what belongs to others.
+    /// taken: a length that lies must not draw in what belongs to others.
     private borrowing func partCount(
         of partition: PartitionID, at baseOffset: Int64, byteCount: Int, _ databases: Databases
     ) throws(LMDBError) -> UInt32 {
@@ -58,10 +58,10 @@ extension Snapshot {
         return part
     }
 
-    /// Copies batches of the keyspace, extent by extent, up to the one that begins at or after `end`, or to where the next
+    /// Takes batches of the keyspace, extent by extent, up to the one that begins at or after `end`, or to where the next
     /// offset is not in this snapshot: an extent behind it, taken straight from a producer, may be there already. Offsets that compaction
     /// has taken out are passed over.
-    borrowing func copyExtents(
+    borrowing func takeExtents(
         of partition: PartitionID, below end: Int64, _ databases: Databases, _ run: inout ReadRun, _ sink: inout some RecordSink
     ) throws(LMDBError) {
         var cursor = try cursor(in: databases.log)
@@ -77,7 +77,7 @@ extension Snapshot {
                     }
                     guard run.takes(byteCount: large.byteCount, baseOffset: key.baseOffset) else { return }
                     do {
-                        _ = try copyParts(of: partition, at: key.baseOffset, byteCount: large.byteCount, databases, &sink)
+                        _ = try takeParts(of: partition, at: key.baseOffset, byteCount: large.byteCount, databases, &sink)
                     } catch { return try run.meetsDamage() }
                     run.took(byteCount: large.byteCount, nextOffset: large.nextOffset)
                 }

@@ -13,7 +13,7 @@ from messages import PRODUCE
 from records import batch
 from wire_requests import fetch_one, produce
 
-ROUNDS, PARTITIONS = 500, 16
+ROUNDS, PARTITIONS, LARGE = 500, 16, 900_000
 # What was measured, and a tenth: a commit now and then carries a sweep.
 PRODUCED, PRODUCED_BESIDE_OTHERS, FETCHED = 32, 3.5, 28
 
@@ -75,3 +75,12 @@ def test_a_batch_that_is_fetched_allocates_little(counted):
         allocations, size = counted.each(lambda: [fetch_one(connection, "topic").error_code])
     print(f"{allocations:.1f} allocations of {size:.0f} bytes for each fetch")
     assert allocations <= FETCHED
+
+
+def test_records_that_are_fetched_are_not_copied(counted):
+    counted.broker.create_topic("topic")
+    with counted.broker.connect() as connection:
+        produce(connection, "topic", batch([b"." * LARGE]))
+        allocations, size = counted.each(lambda: [fetch_one(connection, "topic").error_code])
+    print(f"{allocations:.1f} allocations of {size:.0f} bytes for each fetch of {LARGE}")
+    assert size <= LARGE / 4

@@ -134,6 +134,7 @@ struct TestFailure: Error, CustomStringConvertible {
 struct ByteSink: RecordSink {
     var bytes: [UInt8] = []
     mutating func append(_ bytes: UnsafeRawBufferPointer) { self.bytes.append(contentsOf: bytes) }
+    func snapshotEnds() {}
 
     /// Adds the records at and after `offset`; returns the offset after the last batch.
     func collect(from offset: Int64, into found: inout [Int64: [UInt8]]) throws -> Int64 {

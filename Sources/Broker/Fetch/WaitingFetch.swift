@@ -27,9 +27,11 @@ final class WaitingFetch: @unchecked Sendable {
         self.reply = reply
         self.plan = plan
         deadline = .now() + .milliseconds(Int64(max(request.maxWaitMs, 0)))
-        maxBytes = min(max(Int(request.maxBytes), 0), call.broker.fetchBytesMax)
+        let maxBytes = min(max(Int(request.maxBytes), 0), call.broker.fetchBytesMax)
         // Nobody waits for more than an answer can hold.
         minBytes = min(Int(request.minBytes), maxBytes)
+        // Who does not wait for much gets what can leave without being copied, and the rest with the next fetch.
+        self.maxBytes = minBytes <= AnswerRecords.lentBytesMax / 2 ? min(maxBytes, AnswerRecords.lentBytesMax) : maxBytes
         readsCommitted = request.isolationLevel == 1
     }
 
@@ -132,10 +134,11 @@ final class WaitingFetch: @unchecked Sendable {
     }
 
     private func answer(_ admitted: Int) {
-        var sink = RecordArena(capacity: admitted)
-        read(into: &sink, limit: admitted)
+        var records = AnswerRecords(capacity: admitted)
+        read(into: &records, limit: admitted)
+        if !call.lane.loop.inEventLoop { records.bringIn() }
         let budget = call.broker.responseBytes
-        let used = sink.buffer.readableBytes
+        let used = records.byteCount
         // The first batch comes whole, however large; and often less comes than was hoped for.
         if used > admitted { budget.take(used - admitted) } else { budget.giveBack(admitted - used) }
         var found = plan.order.map { findings[Int($0)] }
@@ -143,20 +146,21 @@ final class WaitingFetch: @unchecked Sendable {
         var response = FetchResponse()
         response.sessionID = plan.session?.id ?? 0
         response.responses = topics(found)
-        reply.send(response, records: sink.buffer, admittedBytes: used, capacity: 64 + 64 * found.count)
+        reply.send(response, records: records, admittedBytes: used, capacity: 64 + 64 * found.count)
     }
 
     /// Reads as the order says, until `limit` bytes are there. The first batch read is delivered whole even if it is
     /// larger than that or than its partition's share (KIP-74).
-    private func read(into sink: inout RecordArena, limit: Int) {
+    private func read(into records: inout AnswerRecords, limit: Int) {
         guard limit > 0 else { return }
         do throws(StoreError) {
-            try call.broker.store.withReader { reader throws(StoreError) in
-                for index in plan.order where findings[Int(index)].availableBytes > 0 {
-                    let room = limit - sink.buffer.readableBytes
-                    guard room > 0 else { break }
-                    read(Int(index), reader, into: &sink, room: room)
-                }
+            if let loan = try call.broker.store.lendReader() {
+                records.lend(loan)
+                // The records let go of it where they have to be copied halfway.
+                withExtendedLifetime(loan) { read(loan.reader, into: &records, limit: limit) }
+                records.complete()
+            } else {
+                try call.broker.store.withReader { reader throws(StoreError) in read(reader, into: &records, limit: limit) }
             }
         } catch {
             call.broker.logger.error("a fetch could not read: \(error)")
@@ -164,20 +168,28 @@ final class WaitingFetch: @unchecked Sendable {
         }
     }
 
-    private func read(_ index: Int, _ reader: LogReader, into sink: inout RecordArena, room: Int) {
+    private func read(_ reader: LogReader, into records: inout AnswerRecords, limit: Int) {
+        for index in plan.order where findings[Int(index)].availableBytes > 0 {
+            let room = limit - records.byteCount
+            guard room > 0 else { break }
+            read(Int(index), reader, into: &records, room: room)
+        }
+    }
+
+    private func read(_ index: Int, _ reader: LogReader, into records: inout AnswerRecords, room: Int) {
         let target = plan.targets[index]
         guard let partition = target.partition else { return }
-        let start = sink.buffer.readableBytes
+        let start = records.byteCount
         let finding = findings[index]
         let maxBytes = min(max(target.maxBytes, 0), room)
         do throws(StoreError) {
             let count: Int
             if readsCommitted {
                 (count, findings[index].aborted) = try reader.readCommitted(
-                    partition, from: target.fetchOffset, limit: finding.lastStableOffset, maxBytes: maxBytes, firstBatchWhole: start == 0, into: &sink)
+                    partition, from: target.fetchOffset, limit: finding.lastStableOffset, maxBytes: maxBytes, firstBatchWhole: start == 0, into: &records)
             } else {
                 count = try reader.read(
-                    partition, from: target.fetchOffset, limit: finding.highWatermark, maxBytes: maxBytes, firstBatchWhole: start == 0, into: &sink)
+                    partition, from: target.fetchOffset, limit: finding.highWatermark, maxBytes: maxBytes, firstBatchWhole: start == 0, into: &records)
             }
             findings[index].records = FrameSlice(offset: start, length: count)
         } catch {
@@ -221,13 +233,4 @@ final class WaitingFetch: @unchecked Sendable {
         partition.records = finding.records
         return partition
     }
-}
-
-/// Where the records of one answer are copied to, once, out of the map.
-struct RecordArena: RecordSink {
-    var buffer: ByteBuffer
-
-    init(capacity: Int) { buffer = ByteBufferAllocator().buffer(capacity: capacity) }
-
-    mutating func append(_ bytes: UnsafeRawBufferPointer) { buffer.writeBytes(bytes) }
 }

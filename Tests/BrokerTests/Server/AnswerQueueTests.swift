@@ -48,7 +48,7 @@ import Testing
         let message = Encoded(bytes: [1, 2, 3, 4], insertions: insertions)
         var writer = AnswerWriter(allocator: ByteBufferAllocator())
         writer.add(Answer(message: Encoded(bytes: [99], insertions: [])))
-        writer.add(Answer(message: message, records: ByteBuffer(bytes: records)))
+        writer.add(Answer(message: message, records: AnswerRecords(copy: ByteBuffer(bytes: records))))
         writer.add(Answer(message: Encoded(bytes: [98], insertions: [])))
         var written: [UInt8] = []
         writer.write { written += Array($0.readableBytesView) }

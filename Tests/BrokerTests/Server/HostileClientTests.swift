@@ -100,7 +100,7 @@ import Testing
             let topic = try await broker.createTopic("large")
             for _ in 0..<8 { try await broker.append([UInt8](repeating: 7, count: 900_000), to: topic.partitions[0], timestamp: 1) }
             let greedy = try broker.connect()
-            let fetch = FetchRequest("large", [(0, 0)], partitionMaxBytes: 100 << 20)
+            let fetch = FetchRequest("large", [(0, 0)], minBytes: 7_100_000, partitionMaxBytes: 100 << 20)
             let count = 400
             var sent: [Int32] = []
             for _ in 0..<count { sent.append(try greedy.send(fetch, version: 12)) }

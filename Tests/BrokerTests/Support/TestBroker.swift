@@ -65,6 +65,13 @@ final class TestBroker: Sendable {
     /// Appends one batch of one record with `timestamp`, past the protocol, and returns its offset.
     @discardableResult
     func append(_ value: [UInt8], to partition: Partition, timestamp: Int64) async throws -> Int64 {
+        try await store.append(value, to: partition, timestamp: timestamp)
+    }
+}
+
+extension Store {
+    /// Appends one batch of one record, and returns its offset.
+    func append(_ value: [UInt8], to partition: Partition, timestamp: Int64 = 1) async throws -> Int64 {
         var builder = RecordBatchBuilder()
         builder.append(key: nil, value: value, timestamp: timestamp)
         let batch = try builder.finish()
@@ -72,7 +79,7 @@ final class TestBroker: Sendable {
         guard let header = RecordBatchHeader(frame.span, at: 0) else { throw WireClient.Failure(description: "no header") }
         let append = Append(partition: partition, frame: frame, slice: FrameSlice(offset: 0, length: batch.count), header: header)
         let results = await withCheckedContinuation { continuation in
-            store.submit([.append([append], lane: DirectLane.shared) { continuation.resume(returning: $0) }])
+            submit([.append([append], lane: DirectLane.shared) { continuation.resume(returning: $0) }])
         }
         guard results[0].errorCode == .none else { throw WireClient.Failure(description: "refused: \(results[0])") }
         return results[0].baseOffset

@@ -56,6 +56,12 @@ final class WireClient {
         return got == 0 || got < 0 && errno == ECONNRESET
     }
 
+    /// Waits for the first byte of an answer, which stays to be read. False when none comes in time.
+    func peek() -> Bool {
+        var byte: UInt8 = 0
+        return recv(descriptor, &byte, 1, Int32(MSG_PEEK)) == 1
+    }
+
     /// Lets reads give up after a while in which nothing came.
     func setPatience(milliseconds: Int) {
         var patience = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
