@@ -19,7 +19,7 @@ struct AnswerRecords: RecordSink, @unchecked Sendable {
     /// More small pieces than this are copied, and so is what is small altogether: gathering them costs the socket more than the copy.
     private static let smallPieceCountMax = 16
     private static let pieceBytesMin = 16 << 10
-    private static let lentBytesMin = 64 << 10
+    static let lentBytesMin = 64 << 10
     /// About what a socket takes at once (`tcp_wmem`). More would have to be copied by the event loop; the reader does it then.
     static let lentBytesMax = 4 << 20
 

@@ -154,7 +154,7 @@ final class WaitingFetch: @unchecked Sendable {
     private func read(into records: inout AnswerRecords, limit: Int) {
         guard limit > 0 else { return }
         do throws(StoreError) {
-            if let loan = try call.broker.store.lendReader() {
+            if limit >= AnswerRecords.lentBytesMin, let loan = try call.broker.store.lendReader() {
                 records.lend(loan)
                 // The records let go of it where they have to be copied halfway.
                 withExtendedLifetime(loan) { read(loan.reader, into: &records, limit: limit) }

@@ -74,6 +74,12 @@ struct ProduceHandler: Handler {
         _ topics: [ProduceRequest.Topic], _ results: [AppendResult], _ refusals: [Int: ProduceRefusal], acks: Int16, _ reply: Reply
     ) {
         if acks == 0 { return close(results, refusals, reply) }
+        reply.send(response(topics, results, refusals), capacity: 64 + 48 * (results.count + refusals.count))
+    }
+
+    private static func response(
+        _ topics: [ProduceRequest.Topic], _ results: [AppendResult], _ refusals: [Int: ProduceRefusal]
+    ) -> ProduceResponse {
         var response = ProduceResponse()
         var place = 0
         var appended = results.makeIterator()
@@ -88,7 +94,7 @@ struct ProduceHandler: Handler {
             }
             return answer
         }
-        reply.send(response, capacity: 64 + 48 * place)
+        return response
     }
 
     private static func answer(_ index: Int32, _ result: AppendResult) -> ProduceResponse.Partition {
