@@ -144,8 +144,8 @@ class Broker:
 
     def memory_anonymous(self):
         """Anonymous memory in bytes: what the process itself holds, not the mapped store."""
-        text = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-        return int(re.search(r"^Anonymous:\s+(\d+) kB", text, re.M)[1]) * 1024
+        text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"^RssAnon:\s+(\d+) kB", text, re.M)[1]) * 1024
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

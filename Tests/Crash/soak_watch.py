@@ -5,6 +5,7 @@ import collections
 import os
 import pathlib
 import re
+import statistics
 import threading
 import time
 
@@ -65,6 +66,32 @@ def live_bytes(broker):
 
 def file_bytes(broker):
     return (broker.directory / "data.mdb").stat().st_size
+
+
+class MemoryWatch:
+    """The broker's anonymous memory on average. What is free in it goes back every ten seconds: one look at each sample, at the
+    same pace, would tell how long after that it came, and not how much there is."""
+
+    def __init__(self, broker):
+        self.broker, self.looks, self.lock, self.is_over = broker, [broker.memory_anonymous()], threading.Lock(), threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.is_over.wait(0.25):
+            look = self.broker.memory_anonymous()
+            with self.lock:
+                self.looks.append(look)
+
+    def mean(self):
+        """Since the last call."""
+        with self.lock:
+            looks, self.looks = self.looks, self.looks[-1:]
+        return statistics.mean(looks)
+
+    def stop(self):
+        self.is_over.set()
+        self.thread.join()
 
 
 class MachineUse:

@@ -22,7 +22,7 @@ import pytest
 
 import soak_plan
 from broker import BINARY, ROOT, run_tool, verify
-from soak_watch import PAGE, CommitTimes, MachineUse, file_bytes, free_list, live_bytes, pinned_bytes
+from soak_watch import PAGE, CommitTimes, MachineUse, MemoryWatch, file_bytes, free_list, live_bytes, pinned_bytes
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", 600))
 RATE_MB_S = float(os.environ.get("SOAK_MIXED_MB_S", 30))
@@ -157,7 +157,7 @@ class Soak:
             [str(program), f"broker={broker.bootstrap}", f"plan={plan_path}", f"seconds={LENGTH}", f"rate_mb_s={RATE_MB_S}",
              f"interval={INTERVAL}", f"burst_every={BURST_EVERY}", f"burst_mb={BURST_MB}"],
             stdout=subprocess.PIPE, text=True)
-        self.use, self.was_copying, self.last = None, False, None
+        self.use, self.was_copying, self.memory = None, False, MemoryWatch(broker)
 
     def follow(self, beats):
         """Takes the load's lines as they come until its last one, which is returned."""
@@ -187,7 +187,7 @@ class Soak:
         self.commits.note(free)
         sample = self.record.note(
             "sample", at=report["elapsed"], mb_s=report["mb_s"], p50_ms=report["p50_ms"], p99_ms=report["p99_ms"],
-            failed=report["failed"], missed=report["missed"], memory=self.broker.memory_anonymous(), file=file_bytes(self.broker),
+            failed=report["failed"], missed=report["missed"], memory=round(self.memory.mean()), file=file_bytes(self.broker),
             live=sum(live.values()), live_by_kind=live, free_pages=free.pages, free_entries=free.entries,
             oldest_reader_s=round(self.commits.oldest_reader_seconds(free), 1), copying=self.copies.is_busy,
             load=os.getloadavg()[0])
@@ -231,6 +231,7 @@ def test_mixed_retention_with_copies_and_deletions(start_broker, program, tmp_pa
             beat.stop(1800)
     finally:
         soak.process.kill()
+        soak.memory.stop()
     print(f"{total['acknowledged_mb']:.0f} MB acknowledged, {fleeting.deleted} topics deleted, {len(record.of('copy'))} copies verified")
     broker.stop(timeout=10)
     verify(broker.directory, timeout=1800)

@@ -14,6 +14,7 @@ import pytest
 
 from broker import ROOT, run_tool, verify
 from messages import DESCRIBE_LOG_DIRS
+from soak_watch import MemoryWatch
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", 600))
 RATE_MB_S = float(os.environ.get("SOAK_MB_S", 50))
@@ -42,20 +43,21 @@ def test_ten_minutes_at_a_steady_rate(start_broker, load):
     process = subprocess.Popen(
         [str(load), "produce", f"broker={broker.bootstrap}", "topic=soak", "partitions=16", "size=1024",
          f"seconds={SECONDS}", f"rate_mb_s={RATE_MB_S}"], stdout=subprocess.PIPE, text=True)
-    samples = []
+    samples, anonymous = [], MemoryWatch(broker)
     try:
         # load prints a line every ten seconds: each is a sample.
         for line in process.stdout:
             report = json.loads(line)
             if "elapsed" not in report:
                 break
-            samples.append(dict(mb_s=report["mb_s"], memory=broker.memory_anonymous(), live=live_bytes(broker),
+            samples.append(dict(mb_s=report["mb_s"], memory=anonymous.mean(), live=live_bytes(broker),
                                 file=(broker.directory / "data.mdb").stat().st_size))
             print(f"{report['elapsed']:6.0f} s  {report['mb_s']:6.1f} MB/s  live {samples[-1]['live'] / MEGABYTE:6.0f} MB  "
                   f"file {samples[-1]['file'] / MEGABYTE:6.0f} MB  anonymous {samples[-1]['memory'] / MEGABYTE:4.0f} MB")
         assert process.wait(60) == 0
     finally:
         process.kill()
+        anonymous.stop()
     second, last = samples[6:12], samples[-6:]
     speed = [statistics.mean(s["mb_s"] for s in minute) for minute in (second, last)]
     memory = [statistics.mean(s["memory"] for s in minute) for minute in (second, last)]
