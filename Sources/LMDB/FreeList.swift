@@ -4,6 +4,8 @@ internal import CLMDB
 public struct FreeListFront: Sendable, Equatable {
     /// Rows that were read, each what one commit freed or wrote back.
     public fileprivate(set) var rowCount = 0
+    /// Whether these are all rows that a commit could take from now.
+    fileprivate var isWhole = false
     /// In the order in which they were read, without the first few, which may go to the tree before a value is given any.
     fileprivate var pages: [Int] = []
 
@@ -14,20 +16,21 @@ public struct FreeListFront: Sendable, Equatable {
 
     /// How long values must be, in pages, for LMDB to look through many of these rows and find room for all in them.
     ///
-    /// As long as the longest runs of adjoining pages. Each value touches one run, so there always is one that none before it has touched
-    /// and that is long enough, unless pages that were not read join runs, so that a value touches several. To be sure of room even
-    /// then, pass over as many runs behind the longest: the values are shorter then, and LMDB looks through fewer rows.
-    func joiningLengths(lengthMin: Int, isSure: Bool) -> [Int] {
+    /// As long as the longest runs of adjoining pages: each value touches one, so there is one left for the next. Unless pages that were
+    /// not read join runs, so that a value touches several. Where there are many runs, as many as such pages are passed over behind the
+    /// longest, which makes sure of room for all. Where there are few, that would leave most of them as they are, and it is tried.
+    func joiningLengths(lengthMin: Int) -> [Int] {
         // For a value of n pages LMDB reads 60 n rows, and then no more.
         let lengthMin = max(lengthMin, rowCount / 60 + 1)
-        let passedOver = 1..<(isSure ? 1 + Self.strayPageCount : 1)
+        let runs = runs().prefix { $0 >= lengthMin }
+        // What is missing would have LMDB go through the whole list, so that must be known not to take long.
+        let mayTry = isWhole && runs.count <= Self.fewRunCount
         var lengths: [Int] = []
         var pageCount = 0
-        for (index, run) in runs().enumerated() where !passedOver.contains(index) {
+        for (index, run) in runs.enumerated() where mayTry || index == 0 || index > Self.strayPageCount {
             // The tree may take pages of a run while the values before this one are reserved.
-            let length = min(index == 0 ? run : run - Self.splitPageCount, Self.joiningLengthMax)
-            guard length >= lengthMin, lengths.count < Self.joiningCount else { break }
-            guard pageCount + length <= Self.joiningPagesMax else { continue }
+            let length = min(mayTry && index > 0 ? run - Self.splitPageCount : run, Self.joiningLengthMax)
+            guard length >= lengthMin, lengths.count < Self.joiningCount, pageCount + length <= Self.joiningPagesMax else { break }
             lengths.append(length)
             pageCount += length
         }
@@ -50,6 +53,7 @@ public struct FreeListFront: Sendable, Equatable {
     /// Pages that can join runs or split them: those that were not counted, and what the tree may take while values are reserved.
     private static let strayPageCount = treePageCount + splitPageCount
     private static let splitPageCount = 4
+    private static let fewRunCount = 2 * strayPageCount
     private static let joiningCount = 64
     /// LMDB writes dirty pages early when half of all that a transaction may hold is too few for a value.
     private static let joiningLengthMax = 60_000
@@ -69,7 +73,11 @@ extension Environment {
         var front = FreeListFront()
         var steps = 0
         var passedOver = FreeListFront.treePageCount
-        while steps < Self.mergeStepsMax, front.pages.count < Self.frontPagesMax, try cursor.move(.next), cursor.freedBy < oldest {
+        while steps < Self.mergeStepsMax, front.pages.count < Self.frontPagesMax {
+            guard try cursor.move(.next), cursor.freedBy < oldest else {
+                front.isWhole = true
+                break
+            }
             front.rowCount += 1
             // Each row is merged into what was read before.
             steps += front.pages.count
@@ -81,43 +89,58 @@ extension Environment {
     /// Has LMDB merge the front of the free list and write it back: in full rows, in the order of the pages.
     ///
     /// LMDB merges rows until it has found the run of pages that a value needs, and what it has merged goes back sorted. So values are
-    /// reserved in `database`, of byte strings, and deleted again; nothing is written into them. False, and nothing has happened, when
-    /// there is no room for them any more, since the file would grow, or where LMDB has no memory for them.
+    /// reserved in `database`, of byte strings, and deleted again; nothing is written into them. One for which there is no room after
+    /// all, since the file would grow, or no memory, is left out. False, and nothing has happened, when none is left.
     ///
     /// - Throws: what went wrong with the commit.
     public func joinFreePages(of front: FreeListFront, lengthMin: Int, in database: Database) throws(LMDBError) -> Bool {
-        if try joinFreePages(lengths: front.joiningLengths(lengthMin: lengthMin, isSure: false), in: database) { return true }
-        return try joinFreePages(lengths: front.joiningLengths(lengthMin: lengthMin, isSure: true), in: database)
+        var lengths = front.joiningLengths(lengthMin: lengthMin)
+        for attempt in 1...Self.joiningAttempts where !lengths.isEmpty {
+            let count = try joinFreePages(lengths: lengths, in: database)
+            if count == lengths.count { return true }
+            // Before the last attempt, all that was not there this time.
+            lengths.removeSubrange(count..<(attempt + 1 < Self.joiningAttempts ? count + 1 : lengths.count))
+        }
+        return false
     }
 
-    func joinFreePages(lengths: [Int], in database: Database) throws(LMDBError) -> Bool {
-        guard !lengths.isEmpty, var transaction = try? begin() else { return false }
-        guard (try? transaction.takeFreeRuns(lengths, in: database, of: information())) == true else { return false }
-        try transaction.commit()
-        return true
+    /// Returns for how many of the values there was room: if not for all, nothing has happened.
+    func joinFreePages(lengths: [Int], in database: Database) throws(LMDBError) -> Int {
+        guard var transaction = try? begin() else { return 0 }
+        let count = transaction.takeFreeRuns(lengths, in: database, of: information())
+        if count == lengths.count { try transaction.commit() }
+        return count
     }
 
+    private static let joiningAttempts = 8
     private static let mergeStepsMax = 64_000_000
     private static let frontPagesMax = 1 << 19
 }
 
 extension Transaction {
-    /// Reserves and deletes values of so many pages; false where one would make the file grow.
-    fileprivate mutating func takeFreeRuns(
-        _ lengths: [Int], in database: Database, of information: EnvironmentInformation
-    ) throws(LMDBError) -> Bool {
+    /// Reserves and deletes values of so many pages, and returns for how many there was room.
+    fileprivate mutating func takeFreeRuns(_ lengths: [Int], in database: Database, of information: EnvironmentInformation) -> Int {
         for (index, length) in lengths.enumerated() {
-            var page = Int.max
-            try unsafe reserve(
-                Self.joiningKey(index), byteCount: length * information.pageByteCount - Self.pageHeadByteCount, in: database
-            ) { bytes in
-                guard let start = bytes.baseAddress else { return }
-                page = unsafe (start - Self.pageHeadByteCount).loadUnaligned(as: Int.self)
+            guard let page = try? startOfRun(Self.joiningKey(index), length, in: database, of: information), page < information.pageCount else {
+                return index
             }
-            guard page < information.pageCount else { return false }
         }
-        for index in lengths.indices.reversed() { try delete(Self.joiningKey(index), in: database) }
-        return true
+        for index in lengths.indices.reversed() {
+            guard (try? delete(Self.joiningKey(index), in: database)) != nil else { return index }
+        }
+        return lengths.count
+    }
+
+    /// The first page of a value of so many pages, which is reserved.
+    private mutating func startOfRun(
+        _ key: String, _ length: Int, in database: Database, of information: EnvironmentInformation
+    ) throws(LMDBError) -> Int {
+        var page = Int.max
+        try unsafe reserve(key, byteCount: length * information.pageByteCount - Self.pageHeadByteCount, in: database) { bytes in
+            guard let start = bytes.baseAddress else { return }
+            page = unsafe (start - Self.pageHeadByteCount).loadUnaligned(as: Int.self)
+        }
+        return page
     }
 
     private static func joiningKey(_ index: Int) -> String { "free pages \(index)" }

@@ -1,4 +1,3 @@
-internal import CLMDB
 internal import Glibc
 
 /// What the kernel is told of a part of the map.
