@@ -18,13 +18,13 @@ public struct FreeListFront: Sendable, Equatable {
     ///
     /// As long as the longest runs of adjoining pages: each value touches one, so there is one left for the next. Unless pages that were
     /// not read join runs, so that a value touches several. Where there are many runs, as many as such pages are passed over behind the
-    /// longest, which makes sure of room for all. Where there are few, that would leave most of them as they are, and it is tried.
-    func joiningLengths(lengthMin: Int) -> [Int] {
+    /// longest, which makes sure of room for all. Where there are few, that would leave most of them as they are, and it is tried if it may be.
+    func joiningLengths(lengthMin: Int, mayTry: Bool = true) -> [Int] {
         // For a value of n pages LMDB reads 60 n rows, and then no more.
         let lengthMin = max(lengthMin, rowCount / 60 + 1)
         let runs = runs().prefix { $0 >= lengthMin }
         // What is missing would have LMDB go through the whole list, so that must be known not to take long.
-        let mayTry = isWhole && runs.count <= Self.fewRunCount
+        let mayTry = mayTry && isWhole && runs.count <= Self.fewRunCount
         var lengths: [Int] = []
         var pageCount = 0
         for (index, run) in runs.enumerated() where mayTry || index == 0 || index > Self.strayPageCount {

@@ -77,6 +77,7 @@ struct ProduceHandler: Handler {
         reply.send(response(topics, results, refusals), capacity: 64 + 48 * (results.count + refusals.count))
     }
 
+    /// A value that is made where it is sent: of a variable, the compiler copies the arrays to write them.
     private static func response(
         _ topics: [ProduceRequest.Topic], _ results: [AppendResult], _ refusals: [Int: ProduceRefusal]
     ) -> ProduceResponse {

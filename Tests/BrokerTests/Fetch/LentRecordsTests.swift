@@ -33,10 +33,7 @@ import Testing
 
     /// A topic whose partitions hold batches of these lengths.
     private func fill(_ store: Store, _ lengths: [[Int]]) async throws -> [Partition] {
-        guard
-            case .topic(let topic) = await store.perform(
-                .createTopic(name: "t", id: nil, partitionCount: lengths.count, configs: ["max.message.bytes": "20000000"]))
-        else { throw WireClient.Failure(description: "no topic") }
+        let topic = try await store.createTopic("t", partitions: lengths.count, configs: ["max.message.bytes": "20000000"])
         for (partition, lengths) in zip(topic.partitions, lengths) {
             for (index, length) in lengths.enumerated() {
                 _ = try await store.append([UInt8](repeating: UInt8(truncatingIfNeeded: index * 31 + length), count: length), to: partition)
@@ -205,15 +202,9 @@ import Testing
 }
 
 extension WireClient {
-    /// Waits until an answer has begun to come.
-    fileprivate func awaitAnswer() throws {
-        guard peek() else { throw Failure(description: "no answer in time") }
-    }
-
     /// The bytes of the records of the only partition in the answer.
     fileprivate func records(of correlationID: Int32) throws -> [UInt8] {
-        let frame = try readFrame()
-        guard try responseCorrelationID(frame.span.bytes) == correlationID else { throw Failure(description: "an answer to another request") }
+        let frame = try receiveFrame(correlationID: correlationID)
         let response = try decodeResponse(FetchRequest.self, version: 12, frame.span.bytes)
         guard let slice = response.partitions.first?.records else { throw Failure(description: "no records") }
         return Array(frame[slice.offset..<(slice.offset + slice.length)])

@@ -57,9 +57,7 @@ final class TestBroker: Sendable {
     /// Creates a topic in the store, past the protocol.
     @discardableResult
     func createTopic(_ name: String, partitions: Int = 1, configs: [String: String] = [:]) async throws -> Topic {
-        guard case .topic(let topic) = await store.perform(.createTopic(name: name, id: nil, partitionCount: partitions, configs: configs))
-        else { throw WireClient.Failure(description: "the topic \(name) was not created") }
-        return topic
+        try await store.createTopic(name, partitions: partitions, configs: configs)
     }
 
     /// Appends one batch of one record with `timestamp`, past the protocol, and returns its offset.
@@ -70,6 +68,12 @@ final class TestBroker: Sendable {
 }
 
 extension Store {
+    func createTopic(_ name: String, partitions: Int, configs: [String: String]) async throws -> Topic {
+        guard case .topic(let topic) = await perform(.createTopic(name: name, id: nil, partitionCount: partitions, configs: configs))
+        else { throw WireClient.Failure(description: "the topic \(name) was not created") }
+        return topic
+    }
+
     /// Appends one batch of one record, and returns its offset.
     func append(_ value: [UInt8], to partition: Partition, timestamp: Int64 = 1) async throws -> Int64 {
         var builder = RecordBatchBuilder()

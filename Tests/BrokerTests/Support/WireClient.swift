@@ -42,11 +42,17 @@ final class WireClient {
 
     /// The next answer, which must be to the request that bore `correlationID`.
     func receive<R: Request>(_: R.Type, version: Int16 = R.versions.upperBound, correlationID: Int32) throws -> R.Response {
+        let frame = try receiveFrame(correlationID: correlationID)
+        return try decodeResponse(R.self, version: version, frame.span.bytes)
+    }
+
+    /// The bytes of the next answer, which must be to that request.
+    func receiveFrame(correlationID: Int32) throws -> [UInt8] {
         let frame = try readFrame()
         guard try responseCorrelationID(frame.span.bytes) == correlationID else {
             throw Failure(description: "an answer to another request")
         }
-        return try decodeResponse(R.self, version: version, frame.span.bytes)
+        return frame
     }
 
     /// True when the broker closes the connection, with nothing more to read from it.
@@ -56,10 +62,10 @@ final class WireClient {
         return got == 0 || got < 0 && errno == ECONNRESET
     }
 
-    /// Waits for the first byte of an answer, which stays to be read. False when none comes in time.
-    func peek() -> Bool {
+    /// Waits until an answer has begun to come, and leaves it to be read.
+    func awaitAnswer() throws {
         var byte: UInt8 = 0
-        return recv(descriptor, &byte, 1, Int32(MSG_PEEK)) == 1
+        guard recv(descriptor, &byte, 1, Int32(MSG_PEEK)) == 1 else { throw Failure(description: "no answer in time") }
     }
 
     /// Lets reads give up after a while in which nothing came.
