@@ -121,7 +121,9 @@ public struct StoreVerifier: ~Copyable {
         if partition.state.isDeleted { return }
         checkCleaning(partition, name: name)
         try checkAborted(of: id, partition, walk.transactions, name: name)
-        if let end = walk.end, end != partition.state.nextOffset {
+        // Where nothing is left above the log start, what is swept away after it may end anywhere below.
+        let isEmpty = partition.state.logStartOffset == partition.state.nextOffset
+        if let end = walk.end, isEmpty ? end > partition.state.nextOffset : end != partition.state.nextOffset {
             problem("\(name): the log ends at offset \(end), the partition says \(partition.state.nextOffset)")
         }
         let missing = walk.start.map { $0 > partition.state.logStartOffset && $0 > partition.state.cleaning.gapsEnd } ?? true

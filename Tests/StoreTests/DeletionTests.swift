@@ -35,4 +35,36 @@ import Testing
         let size = try FileManager.default.attributesOfItem(atPath: directory.path + "/data.mdb")[.size] as? Int
         #expect(try #require(size) < 12 * Self.commitByteCount, "of \(40 * Self.commitByteCount) bytes that were written")
     }
+
+    /// What the journal holds below the log start is let go of at once, the extents before it by the commits after. A kill in between
+    /// leaves a log that ends below where the partition does, and nothing is wrong with it.
+    @Test(arguments: [0, 1])
+    func aKillBeforeExtentsAreDeletedLeavesASoundStore(recordsLeft: Int64) throws {
+        let directory = try TemporaryDirectory()
+        let left = try TemporaryDirectory()
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        for byteCount in [400_000, 10, 10] { _ = try store.append(makeBatch([[UInt8](repeating: 1, count: byteCount)]), to: partition) }
+        let end = partition.highWatermark
+        let (file, copied) = (directory.path + "/data.mdb", DispatchSemaphore(value: 0))
+        let cut = AdminOperation.moveLogStart(partition: partition.id, to: end - recordsLeft)
+        // Answered on the committer's thread, before it goes on to the next commit.
+        store.submit([
+            .admin(cut, lane: WaitingLane()) { _ in
+                do { try FileManager.default.copyItem(atPath: file, toPath: left.path + "/data.mdb") } catch { Issue.record(error) }
+                copied.signal()
+            }
+        ])
+        copied.wait()
+        store.close()
+
+        let report = try StoreVerifier.verify(directory: left.path, mapByteCount: 1 << 36)
+        #expect(report.problems == [])
+        #expect(report.extentCount == 1, "the copy was made before anything was deleted")
+        let reopened = try Store.open(directory: left.path, options: smallOptions())
+        let found = try #require(reopened.topics().first?.partitions.first)
+        #expect(found.logStartOffset == end - recordsLeft && found.highWatermark == end)
+        #expect(try reopened.values(of: found).count == Int(recordsLeft))
+        reopened.close()
+    }
 }
