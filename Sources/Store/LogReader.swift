@@ -51,6 +51,9 @@ public final class LogReader {
             case .tail(let pieces):
                 try lmdb("reading the journal") { () throws(LMDBError) in
                     try snapshot.takePieces(pieces, of: partition.id, databases, &run, &sink)
+                    guard run.byteCount == before, !run.isFinished else { return }
+                    // Sealed by a commit that readers are about to be told of.
+                    try snapshot.takeExtents(of: partition.id, below: .max, databases, &run, &sink)
                 }
             }
             if run.isFinished { return run }

@@ -151,6 +151,8 @@ struct PartitionState {
     var isDeleted = false
     /// The row holds the effects of the journal up to this sequence.
     var asOf: UInt64 = 0
+    /// The row may not know of what the log start has passed unsealed: it is to be written before that leaves the journal.
+    var isRowBehindLogStart = false
     /// Bytes in the journal, those of this commit included.
     var unsealedByteCount = 0
     /// When producers that have expired were last looked for, in ms; 0: not since the start.

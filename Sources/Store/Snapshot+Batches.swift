@@ -9,11 +9,13 @@ extension Snapshot {
     ) throws(LMDBError) {
         for piece in pieces {
             guard run.takes(byteCount: Int(piece.byteCount), baseOffset: piece.baseOffset) else { return }
-            let isHere =
-                piece.isDirect
-                ? try takeParts(
-                    of: partition, at: piece.baseOffset, byteCount: Int(piece.byteCount), databases, &sink)
-                : try takeEntry(piece, databases, &sink)
+            let isHere: Bool
+            do {
+                isHere =
+                    piece.isDirect
+                    ? try takeParts(of: partition, at: piece.baseOffset, byteCount: Int(piece.byteCount), databases, &sink)
+                    : try takeEntry(piece, databases, &sink)
+            } catch { return try run.meetsDamage() }
             guard isHere else { return }
             run.took(byteCount: Int(piece.byteCount), nextOffset: piece.lastOffset + 1)
         }

@@ -188,6 +188,7 @@ struct StoreImage {
             touched.append(.partition(id))
             guard let partition = partitions[id], partition.state.asOf < sequence else { return }
             partitions[id]?.state.logStartOffset = moved.offset
+            partitions[id]?.state.isRowBehindLogStart = true
         case .producerIDAllocated(let allocated):
             touched.append(.counters)
             if counters.asOf < Int64(sequence) { counters.nextProducerID = allocated.producerID + 1 }

@@ -115,7 +115,7 @@ public struct StoreVerifier: ~Copyable {
             gapsEnd: partition.state.cleaning.gapsEnd)
         try walkExtents(of: id, &walk)
         while let piece = walk.nextPiece(before: .max) { try checkPiece(piece, &walk) }
-        try checkTimes(of: id, walk)
+        try checkTimes(of: id, partition, walk)
         for sentence in walk.problems { problem(sentence) }
         // Of a deleted topic the extents are on their way out, from the front.
         if partition.state.isDeleted { return }
@@ -221,7 +221,7 @@ public struct StoreVerifier: ~Copyable {
     }
 
     /// `times` must name each extent once, in order, with its own maximum, under maxima that never fall.
-    private mutating func checkTimes(of id: PartitionID, _ walk: PartitionWalk) throws(StoreError) {
+    private mutating func checkTimes(of id: PartitionID, _ partition: StoreImage.LoadedPartition, _ walk: PartitionWalk) throws(StoreError) {
         let times = databases.times
         var found: [(key: TimeKey, own: Int64)] = []
         try lmdb("reading the time index") { () throws(LMDBError) in
@@ -236,7 +236,17 @@ public struct StoreVerifier: ~Copyable {
             return problem(
                 "\(walk.name): the time index names \(found.count) extents, not the \(walk.extents.count) of the log in their order")
         }
-        for (time, extent) in zip(found, walk.extents) where time.own != extent.own || time.key.runningMaximum < extent.own {
+        // What is sealed next comes behind them in the index, whatever its own time.
+        let sealedEnd = partition.pieces.first?.baseOffset ?? partition.state.nextOffset
+        if let last = found.last(where: { $0.key.baseOffset < sealedEnd }), !partition.state.isDeleted,
+            last.key.runningMaximum > partition.state.sealedMaxTimestamp
+        {
+            problem(
+                "\(walk.name): the time index has come to \(last.key.runningMaximum), and the partition says \(partition.state.sealedMaxTimestamp)"
+            )
+        }
+        // Of times before 1970 + 1 ms, stores have said what they are, or −1.
+        for (time, extent) in zip(found, walk.extents) where max(time.own, -1) != extent.own || time.key.runningMaximum < extent.own {
             problem(
                 "\(walk.name): the time index says \(time.own) for the extent at \(extent.baseOffset), whose greatest timestamp is \(extent.own)"
             )

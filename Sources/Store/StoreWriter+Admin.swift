@@ -143,6 +143,7 @@ extension StoreWriter {
             try record(EncodedOperation(.logStartMoved, fields, touching: [.partition(id)]), &draft, &transaction)
             touch(partition, &draft)
             partition.state.logStartOffset = target
+            partition.state.isRowBehindLogStart = true
             queueDeletion(partition)
         }
         return .logStart(partition.state.logStartOffset)
@@ -160,7 +161,7 @@ extension StoreWriter {
             active.sorted { $0.key < $1.key }.map { id, state in
                 ProducerDescription(
                     producerID: id, producerEpoch: Int32(state.epoch), lastSequence: state.lastSequence,
-                    lastTimestamp: state.batches.last?.timestamp ?? -1, coordinatorEpoch: state.coordinatorEpoch,
+                    lastTimestamp: state.batches.last?.timestamp ?? state.lastAppendTimeMs, coordinatorEpoch: state.coordinatorEpoch,
                     currentTransactionStartOffset: state.transactionStart)
             })
     }

@@ -89,7 +89,7 @@ extension StoreWriter {
         draft.directByteCount += slice.length
         try putTime(
             partition, baseOffset: baseOffset, runningMaximum: max(partition.state.maxTimestamp, append.header.maxTimestamp),
-            own: append.header.maxTimestamp, &transaction)
+            own: max(-1, append.header.maxTimestamp), &transaction)
     }
 
     /// Enters an extent into `times`.

@@ -48,7 +48,7 @@ extension StoreWriter {
                 continue
             }
             if partition.state.isDeleted {
-                guard try deleteProducers(of: partition, &budget.valueCount, &transaction),
+                guard try deleteProducers(of: partition, &budget.valueCount, &draft, &transaction),
                     try deleteAborted(of: partition, below: .max, &budget.valueCount, &draft, &transaction)
                 else { return }
                 try transaction.delete(PartitionKey(partition: partition.id), in: databases.partitions)
@@ -143,12 +143,15 @@ extension StoreWriter {
     }
 
     /// False when there are more than `left` allows.
-    private func deleteProducers(of partition: Partition, _ left: inout Int, _ transaction: inout Transaction) throws(LMDBError) -> Bool {
+    private func deleteProducers(
+        of partition: Partition, _ left: inout Int, _ draft: inout CommitDraft, _ transaction: inout Transaction
+    ) throws(LMDBError) -> Bool {
         var cursor = try transaction.cursor(in: databases.producers)
         var more = try cursor.seek(ProducerKey(partition.id, 0))
         while more, let key = ProducerKey(cursor.key), key.partition == partition.id {
             guard left > 0 else { return false }
             try cursor.delete()
+            draft.isDirty = true
             left -= 1
             more = try cursor.seek(ProducerKey(partition.id, 0))
         }

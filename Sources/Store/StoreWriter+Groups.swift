@@ -212,8 +212,8 @@ extension StoreWriter {
         }
         group.state.forgetCommit()
         guard isGone else { return }
-        // In this order: who finds the object retired finds its successor, or none.
-        shared.groups.withLock { $0[group.id] = nil }
+        // In this order: who finds the object retired finds its successor, or none. It may have one already, where it was retired before.
+        shared.groups.withLock { groups in if groups[group.id] === group { groups[group.id] = nil } }
         group.published.withLock { $0.isRetired = true }
     }
 

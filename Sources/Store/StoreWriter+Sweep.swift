@@ -172,7 +172,7 @@ extension StoreWriter {
                     moved += length
                 }
             }
-            if moved > 0 || partition.state.asOf < sequence {
+            if moved > 0 || partition.state.asOf < sequence || partition.state.isRowBehindLogStart {
                 try writeRow(of: partition, &draft, &transaction)
                 moved += 512
             }
@@ -250,6 +250,7 @@ extension StoreWriter {
         }
         partition.state.staleProducers.removeAll(keepingCapacity: true)
         partition.state.asOf = draft.lastSequence
+        partition.state.isRowBehindLogStart = false
         draft.isDirty = true
     }
 

@@ -41,21 +41,11 @@ import Testing
     @Test(arguments: [0, 1])
     func aKillBeforeExtentsAreDeletedLeavesASoundStore(recordsLeft: Int64) throws {
         let directory = try TemporaryDirectory()
-        let left = try TemporaryDirectory()
         let store = try Store.open(directory: directory.path, options: smallOptions())
         let partition = try store.makeTopic("t").partitions[0]
         for byteCount in [400_000, 10, 10] { _ = try store.append(makeBatch([[UInt8](repeating: 1, count: byteCount)]), to: partition) }
         let end = partition.highWatermark
-        let (file, copied) = (directory.path + "/data.mdb", DispatchSemaphore(value: 0))
-        let cut = AdminOperation.moveLogStart(partition: partition.id, to: end - recordsLeft)
-        // Answered on the committer's thread, before it goes on to the next commit.
-        store.submit([
-            .admin(cut, lane: WaitingLane()) { _ in
-                do { try FileManager.default.copyItem(atPath: file, toPath: left.path + "/data.mdb") } catch { Issue.record(error) }
-                copied.signal()
-            }
-        ])
-        copied.wait()
+        let left = try whatAKillLeaves(of: store, after: .moveLogStart(partition: partition.id, to: end - recordsLeft))
         store.close()
 
         let report = try StoreVerifier.verify(directory: left.path, mapByteCount: 1 << 36)
@@ -66,5 +56,77 @@ import Testing
         #expect(found.logStartOffset == end - recordsLeft && found.highWatermark == end)
         #expect(try reopened.values(of: found).count == Int(recordsLeft))
         reopened.close()
+    }
+
+    /// The store as it stands on disk right after the commit of `operation`, in a directory of its own.
+    private func whatAKillLeaves(of store: Store, after operation: AdminOperation) throws -> TemporaryDirectory {
+        let left = try TemporaryDirectory()
+        let (file, copied) = (store.directory + "/data.mdb", DispatchSemaphore(value: 0))
+        // Answered on the committer's thread, before it goes on to the next commit.
+        store.submit([
+            .admin(operation, lane: WaitingLane()) { _ in
+                do { try FileManager.default.copyItem(atPath: file, toPath: left.path + "/data.mdb") } catch { Issue.record(error) }
+                copied.signal()
+            }
+        ])
+        copied.wait()
+        return left
+    }
+
+    /// A batch that the log start passes in the journal has come into no extent; what its time has done to the index must be known
+    /// after a kill all the same, or the index falls out of order, and retention lets go of what is young.
+    @Test func theTimesOfWhatTheLogStartHasPassedAreNotForgotten() throws {
+        let directory = try TemporaryDirectory()
+        var options = smallOptions()
+        options.journalOperationsMax = 40
+        let store = try Store.open(directory: directory.path, options: options)
+        let partition = try store.makeTopic("t").partitions[0]
+        let other = try store.makeTopic("o").partitions[0]
+        func append(_ byteCount: Int, timestamp: Int64, to partition: Partition) throws {
+            _ = try store.append(makeBatch([[UInt8](repeating: 1, count: byteCount)], timestamp: timestamp), to: partition)
+        }
+        func settle() throws { for _ in 0..<10 { try append(10, timestamp: 1, to: other) } }
+        // An extent, a small batch that stays in the journal, and a large one behind it, whose place in the index is after both.
+        for (byteCount, timestamp) in [(400_000, 1), (10, 10), (100_000, 1_000)] as [(Int, Int64)] {
+            try append(byteCount, timestamp: timestamp, to: partition)
+        }
+        _ = try store.administer(.moveLogStart(partition: partition.id, to: 1))
+        let deadline = ContinuousClock.now + .seconds(30)
+        while store.statistics().deletedExtentCount < 1 { try #require(ContinuousClock.now < deadline) }
+        try settle()
+        _ = try store.administer(.moveLogStart(partition: partition.id, to: 2))
+        // What came before the move is trimmed, the move itself is not.
+        try settle()
+        try append(10, timestamp: 20, to: partition)
+        let left = try whatAKillLeaves(of: store, after: .seal(partition: other.id))
+        store.close()
+
+        #expect(try StoreVerifier.verify(directory: left.path, mapByteCount: 1 << 36).problems == [])
+        let reopened = try Store.open(directory: left.path, options: options)
+        let found = try #require(reopened.topic(named: "t")?.partitions.first)
+        #expect(found.logStartOffset == 2 && found.highWatermark == 4)
+        _ = try reopened.administer(.seal(partition: found.id))
+        let end = try reopened.withReader { reader throws(StoreError) in try reader.expiredEnd(of: found, before: 15, isCompacted: false) }
+        #expect(end == 2, "the large batch is young")
+        reopened.close()
+        #expect(try StoreVerifier.verify(directory: left.path, mapByteCount: 1 << 36).problems == [])
+    }
+
+    /// More rows than one commit deletes, and nothing else in it.
+    @Test func aDeletedPartitionOfManyProducersGoesWhileNobodyWrites() throws {
+        let directory = try TemporaryDirectory()
+        var store = try Store.open(directory: directory.path, options: smallOptions())
+        var topic = try store.makeTopic("t")
+        for producerID in 0..<Int64(200) {
+            _ = try store.append(makeBatch([[1]], producerID: producerID, epoch: 0, sequence: 0), to: topic.partitions[0])
+        }
+        store.close()
+        store = try Store.open(directory: directory.path, options: smallOptions())
+        topic = try #require(store.topic(named: "t"))
+        _ = try store.administer(.deleteTopic(id: topic.id))
+        let deadline = ContinuousClock.now + .seconds(30)
+        while store.partition(topic.partitions[0].id) != nil { try #require(ContinuousClock.now < deadline, "the partition is still there") }
+        store.close()
+        #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
     }
 }

@@ -27,6 +27,31 @@ import Testing
         #expect(store.groupIDs() == [])
     }
 
+    /// The sweep may touch a group's object once more when it is nobody's any more, and there is another of that name.
+    @Test func aRetiredGroupDoesNotTakeItsSuccessorAlong() throws {
+        let opening = try StoreOpening(directory.path, smallOptions())
+        defer { opening.lock.release() }
+        let shared = SharedState()
+        let writer = StoreWriter(environment: opening.environment, databases: opening.databases, options: smallOptions(), shared: shared)
+        try writer.load()
+        func commit(_ submission: Submission) throws { _ = try writer.commit([submission]) }
+        try commit(.admin(.createTopic(name: "t", id: nil, partitionCount: 1, configs: [:]), lane: WaitingLane()) { _ in })
+        let key = try #require(shared.catalog.withLock { $0.byName["t"] }).key()
+        func change(_ offset: CommittedOffset?) throws {
+            try commit(.groups([GroupChange(groupID: "g", offsets: [(key, offset)])], lane: WaitingLane()) { #expect($0 == nil) })
+        }
+        try change(CommittedOffset(offset: 1, commitTimeMs: 1))
+        let retired = try #require(shared.groups.withLock { $0["g"] })
+        try change(nil)
+        try writer.shutDown()
+        #expect(shared.groups.withLock { $0["g"] } == nil)
+        try change(CommittedOffset(offset: 2, commitTimeMs: 2))
+        var draft = CommitDraft(timeMs: 0, sequence: writer.journal.nextSequence, valueByteCountMax: writer.sizing.byteCountMax)
+        draft.touchedGroups = [retired]
+        writer.publishGroups(draft)
+        #expect(shared.groups.withLock { $0["g"] } != nil)
+    }
+
     /// A change of no groups is answered after what was submitted before it, and writes nothing.
     @Test func anEmptyChangeIsABarrier() throws {
         let store = try Store.open(directory: directory.path, options: smallOptions())

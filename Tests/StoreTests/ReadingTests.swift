@@ -32,6 +32,28 @@ import Testing
         #expect(found.keys.sorted() == [0, 1])
     }
 
+    /// A commit that seals a batch is seen in the database before readers are told of it.
+    @Test func whatIsSealedUnderAReaderIsFound() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        let other = try store.makeTopic("other").partitions[0]
+        _ = try store.append(makeBatch([[7]], timestamp: 5), to: partition)
+        let before = partition.tail.withLock { $0 }
+        while partition.tail.withLock({ !$0.pieces.isEmpty }) {
+            _ = try store.append(makeBatch([[UInt8](repeating: 3, count: 50_000)]), to: other)
+        }
+        // Not sealed and trimmed in one commit, as far as readers know.
+        let after = partition.tail.withLock { tail in
+            defer { tail = before }
+            return tail
+        }
+        let found = try store.withReader { reader throws(StoreError) in try reader.offset(in: partition, atOrAfter: 5) }
+        #expect(found?.offset == 0)
+        #expect(try store.values(of: partition) == [0: [7]])
+        partition.tail.withLock { $0 = after }
+        store.close()
+    }
+
     /// Every offset of a log of small, large and multi-part batches can be read from, in any state of sealing.
     @Test(arguments: 1...UInt64(4))
     func everyOffsetCanBeReadFrom(seed: UInt64) throws {

@@ -38,6 +38,16 @@ private func offsetRow(asOf: Int64) -> [UInt8] {
         do { return try StoreVerifier.verify(directory: path, mapByteCount: 1 << 36).problems } catch { return [error.description] }
     }
 
+    @Test func timesBefore1970AreNoProblem() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        for byteCount in [100_000, 10, 400_000] {
+            _ = try store.append(makeBatch([[UInt8](repeating: 1, count: byteCount)], timestamp: -100), to: partition)
+        }
+        store.close()
+        #expect(complaints(directory.path) == [])
+    }
+
     private func fill(_ store: Store, _ partition: Partition) throws {
         for size in [10, 5_000, 100_000, 20, 400_000] {
             _ = try store.append(makeBatch([[UInt8](repeating: 0xa5, count: size)]), to: partition)
