@@ -17,7 +17,8 @@ struct Answer: Sendable {
 /// the ready prefix.
 struct AnswerQueue {
     private enum Slot {
-        case awaited(requestBytes: Int, expectedBytes: Int)
+        /// `heldBytes`: of the request, as long as it is in memory.
+        case awaited(requestBytes: Int, heldBytes: Int, expectedBytes: Int)
         case ready(Answer)
     }
 
@@ -33,7 +34,7 @@ struct AnswerQueue {
 
     /// Keeps a place for the answer to a request of `requestBytes` bytes, and returns its sequence number.
     mutating func reserve(requestBytes: Int) -> Int {
-        slots.append(.awaited(requestBytes: requestBytes, expectedBytes: 0))
+        slots.append(.awaited(requestBytes: requestBytes, heldBytes: requestBytes, expectedBytes: 0))
         self.requestBytes += requestBytes
         return firstSequence + slots.count - 1
     }
@@ -41,24 +42,32 @@ struct AnswerQueue {
     /// Counts `byteCount` for an answer that is being made.
     mutating func expect(_ sequence: Int, _ byteCount: Int) {
         let index = sequence - firstSequence
-        guard slots.indices.contains(index), case .awaited(let requestBytes, let before) = slots[index] else { return }
-        slots[index] = .awaited(requestBytes: requestBytes, expectedBytes: before + byteCount)
+        guard slots.indices.contains(index), case .awaited(let requestBytes, let held, let before) = slots[index] else { return }
+        slots[index] = .awaited(requestBytes: requestBytes, heldBytes: held, expectedBytes: before + byteCount)
         answerBytes += byteCount
+    }
+
+    /// The request is not in memory any more, though its answer is still awaited. Returns the bytes that were held.
+    mutating func release(_ sequence: Int) -> Int {
+        let index = sequence - firstSequence
+        guard slots.indices.contains(index), case .awaited(let requestBytes, let held, let expected) = slots[index] else { return 0 }
+        slots[index] = .awaited(requestBytes: requestBytes, heldBytes: 0, expectedBytes: expected)
+        return held
     }
 
     /// Whether the answer can leave as soon as it is there.
     func isNext(_ sequence: Int) -> Bool { sequence == firstSequence }
 
-    /// Puts an answer into its place. Returns the bytes of the request that it answers.
+    /// Puts an answer into its place. Returns the bytes that were still held of the request that it answers.
     mutating func fill(_ sequence: Int, _ answer: Answer) -> Int {
         let index = sequence - firstSequence
-        guard slots.indices.contains(index), case .awaited(let bytes, let expected) = slots[index] else {
+        guard slots.indices.contains(index), case .awaited(let bytes, let held, let expected) = slots[index] else {
             preconditionFailure("request \(sequence) of a connection was answered twice")
         }
         slots[index] = .ready(answer)
         requestBytes -= bytes
         answerBytes += answer.byteCount - expected
-        return bytes
+        return held
     }
 
     /// Takes out the oldest answer, unless it is still awaited.
@@ -70,12 +79,15 @@ struct AnswerQueue {
         return answer
     }
 
-    /// Takes out everything; answers still awaited have no place any more. Returns what their requests and the
+    /// Takes out everything; answers still awaited have no place any more. Returns what was held of their requests, and what the
     /// answers that did not leave had occupied.
-    mutating func abandon() -> (requestBytes: Int, admittedBytes: Int) {
-        let admitted = slots.reduce(0) { sum, slot in
-            if case .ready(let answer) = slot { return sum + answer.admittedBytes }
-            return sum
+    mutating func abandon() -> (heldBytes: Int, admittedBytes: Int) {
+        var left = (heldBytes: 0, admittedBytes: 0)
+        for slot in slots {
+            switch slot {
+            case .awaited(_, let held, _): left.heldBytes += held
+            case .ready(let answer): left.admittedBytes += answer.admittedBytes
+            }
         }
         defer {
             firstSequence += slots.count
@@ -83,6 +95,6 @@ struct AnswerQueue {
             requestBytes = 0
             answerBytes = 0
         }
-        return (requestBytes, admitted)
+        return left
     }
 }

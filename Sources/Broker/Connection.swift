@@ -65,7 +65,7 @@ final class Connection: ChannelDuplexHandler {
         stash = nil
         lane.remove(self)
         let abandoned = answers.abandon()
-        broker.requestBytes.giveBack(abandoned.requestBytes)
+        broker.requestBytes.giveBack(abandoned.heldBytes)
         broker.responseBytes.giveBack(abandoned.admittedBytes)
         lane.parked.abandon(id)
         endReading()
@@ -211,6 +211,9 @@ final class Connection: ChannelDuplexHandler {
     /// Counts an answer that is being made elsewhere, so that not too many are at once.
     func expect(_ sequence: Int, _ byteCount: Int) { answers.expect(sequence, byteCount) }
 
+    /// A request whose answer waits for other clients takes no room that theirs may need.
+    func releaseRequest(_ sequence: Int) { broker.requestBytes.giveBack(answers.release(sequence)) }
+
     /// Puts an answer into its place; it leaves when those before it have left.
     func answer(_ sequence: Int, _ answer: Answer) {
         guard context != nil else { return broker.responseBytes.giveBack(answer.admittedBytes) }
@@ -228,7 +231,7 @@ final class Connection: ChannelDuplexHandler {
         isTouched = false
         guard let context else { return }
         writeAnswers(context)
-        if isDraining, answers.isEmpty { return closeNow() }
+        if isDraining, answers.isEmpty { return closeWhenWritten() }
         resume()
     }
 
@@ -277,7 +280,16 @@ final class Connection: ChannelDuplexHandler {
     func drain() {
         isDraining = true
         stash = nil
-        if answers.isEmpty { closeNow() }
+        if answers.isEmpty { closeWhenWritten() }
+    }
+
+    /// Closes behind what the channel has still to write.
+    private func closeWhenWritten() {
+        guard !isClosing, let context else { return }
+        isClosing = true
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+        context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer()), promise: written)
     }
 
     func closeIfIdle(since deadline: NIODeadline) {

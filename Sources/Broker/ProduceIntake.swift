@@ -42,6 +42,11 @@ struct ProduceIntake {
     private let version: Int16
     private let acks: Int16
     private let now = WallClock.nowMs
+    /// What came out of the batches that were looked into.
+    private var decompressedByteCount = 0
+
+    /// As much may come out of all batches of a request: other clients of the loop wait meanwhile.
+    private static let decompressedByteCountMax = 512 << 20
 
     init(_ call: Call, acks: Int16) {
         frame = call.frame
@@ -50,7 +55,7 @@ struct ProduceIntake {
     }
 
     /// The batch of `partition`, ready for the store.
-    func append(_ partition: ProduceRequest.Partition, to topic: Topic?) throws(ProduceRefusal) -> Append {
+    mutating func append(_ partition: ProduceRequest.Partition, to topic: Topic?) throws(ProduceRefusal) -> Append {
         guard (-1...1).contains(acks) else { throw ProduceRefusal(.invalidRequiredAcks) }
         guard let topic, topic.partitions.indices.contains(Int(partition.index)) else { throw ProduceRefusal(.unknownTopicOrPartition) }
         let settings = topic.settings
@@ -67,11 +72,13 @@ struct ProduceIntake {
     }
 
     /// Checks the batch, and corrects or stamps its greatest timestamp where it lies: nobody else has seen the frame.
-    private func validate(_ slice: FrameSlice, _ settings: TopicSettings) throws(ProduceRefusal) -> RecordBatchHeader {
+    private mutating func validate(_ slice: FrameSlice, _ settings: TopicSettings) throws(ProduceRefusal) -> RecordBatchHeader {
+        let rules = self.rules(settings)
         do throws(RecordError) {
             return try frame.withUnsafeMutableBytes { bytes throws(RecordError) in
                 let batch = UnsafeMutableRawBufferPointer(rebasing: bytes[slice.offset..<(slice.offset + slice.length)])
-                var header = try ProducedBatch.validate(UnsafeRawBufferPointer(batch), rules: rules(settings))
+                var header = try ProducedBatch.validate(
+                    UnsafeRawBufferPointer(batch), rules: rules, decompressedByteCount: &decompressedByteCount)
                 if settings.timestampType == .logAppendTime {
                     RecordBatchHeader.patch(batch, logAppendTime: now)
                     header = RecordBatchHeader(UnsafeRawBufferPointer(batch)) ?? header
@@ -92,11 +99,12 @@ struct ProduceIntake {
         rules.timestampType = settings.timestampType == .logAppendTime ? .logAppendTime : .createTime
         rules.requireKeys = settings.cleanupPolicy.contains(.compact)
         rules.allowsZstd = version >= 7
+        rules.decompressedLimit = min(rules.decompressedLimit, Self.decompressedByteCountMax - decompressedByteCount)
         return rules
     }
 
     /// The same records in another codec, in a frame of their own (`compression.type`).
-    private func recompress(
+    private mutating func recompress(
         _ slice: FrameSlice, _ header: RecordBatchHeader, as codec: CompressionCodec, _ settings: TopicSettings, _ target: Partition
     ) throws(ProduceRefusal) -> Append {
         let limit = rules(settings).decompressedLimit
@@ -106,6 +114,7 @@ struct ProduceIntake {
                 let from = slice.offset + RecordBatchHeader.headerByteCount
                 let packed = UnsafeRawBufferPointer(rebasing: bytes[from..<(slice.offset + slice.length)])
                 let plain = try (header.codec ?? .none).decompress(packed, limit: limit)
+                decompressedByteCount += plain.count
                 return try plain.span.bytes.withUnsafeBytes { (raw) throws(CompressionError) -> [UInt8] in
                     try codec.compress(raw, level: settings.level(of: codec))
                 }

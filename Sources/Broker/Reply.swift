@@ -40,6 +40,9 @@ final class Reply: Sendable {
     /// Says, on the connection's loop, how many bytes are being gathered for the answer.
     func expect(_ byteCount: Int) { connection.value.expect(sequence, byteCount) }
 
+    /// Says, on the connection's loop, that the answer waits for other clients, and that nobody holds the request's frame until then.
+    func releaseRequest() { connection.value.releaseRequest(sequence) }
+
     /// The request asked for no answer.
     func none() { spend(Answer()) }
 
@@ -52,6 +55,9 @@ final class Reply: Sendable {
     }
 
     private func spend(_ answer: Answer) {
+        guard answer.byteCount <= Int(Int32.max) else {
+            return close(.brokenRequest, "its answer would be \(answer.byteCount) bytes long, and a frame has room for \(Int32.max)")
+        }
         markSpent()
         onLoop { $0.answer($1.sequence, answer) }
     }

@@ -3,7 +3,7 @@ internal import KafkaProtocol
 /// What others ask of the group.
 extension ConsumerGroup {
     /// May this member commit? UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH (ILLEGAL_GENERATION for a member of the classic
-    /// protocol), UNSUPPORTED_VERSION
+    /// protocol and in a transaction), UNSUPPORTED_VERSION
     mutating func admitCommit(_ claim: CommitClaim, at moment: Moment) -> ErrorCode {
         // From outside, as long as nobody is in.
         if claim.generationIDOrMemberEpoch < 0, members.isEmpty { return .none }
@@ -13,7 +13,9 @@ extension ConsumerGroup {
         guard let member = members[claim.memberID] else { return .unknownMemberID }
         // Before version 9 a client could not understand STALE_MEMBER_EPOCH.
         if !claim.isTransactional, !member.isClassic, claim.version < 9 { return .unsupportedVersion }
-        let code = check(claim.generationIDOrMemberEpoch, of: member)
+        var code = check(claim.generationIDOrMemberEpoch, of: member)
+        // Of a transaction, clients give up no more than that for this code, and their producer for the other.
+        if claim.isTransactional, code == .staleMemberEpoch { code = .illegalGeneration }
         if code == .none, let face = member.profile.classic { deadlines[member.id]?.session = moment.monotonicMs + Int64(face.sessionTimeoutMs) }
         return code
     }

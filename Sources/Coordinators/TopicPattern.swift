@@ -19,8 +19,9 @@ struct TopicPattern: Sendable {
     static let bytesMax = 16_384
     /// Instructions that a pattern may come to when its repetitions are written out.
     static let instructionsMax = 10_000
-    /// Steps that all patterns of a group may take to go through all names, some 10 ns each.
-    static let stepsMax = 50_000_000
+    /// Steps that all patterns of a group may take to go through all names, some 10 ns each: all groups wait meanwhile. An ordinary
+    /// pattern takes a hundred for a name.
+    static let stepsMax = 10_000_000
 
     let text: String
     private let program: [Instruction]
@@ -75,6 +76,8 @@ struct TopicPattern: Sendable {
     /// Whether the whole of `name` matches. The steps that it takes are subtracted from `stepsLeft`.
     func matches(_ name: String, stepsLeft: inout Int) throws(TooCostly) -> Bool {
         let octets = Array(name.utf8)
+        // What is made ready for a name grows with the program, too.
+        stepsLeft -= program.count / 8
         var current = Threads(program.count)
         var next = Threads(program.count)
         follow(from: 0, at: 0, octets, into: &current)

@@ -110,8 +110,8 @@ extension TransactionCoordinator {
         var code = judge(claim)
         if code == .none, let producer = producers[transactionalID], !producer.contains(group, ownStore: ownStore) { code = .transactionAbortable }
         if code == .none, !isSettled([group.store], of: transactionalID) { code = .concurrentTransactions }
-        // Offset commits are repeated after CONCURRENT_TRANSACTIONS by all clients.
-        code = code == .concurrentTransactions ? code : Self.refusal(code, knowsAbortable: version == 4)
+        // Offset commits are repeated by all clients after this code, and after CONCURRENT_TRANSACTIONS by newer ones only.
+        code = code == .concurrentTransactions ? .coordinatorLoadInProgress : Self.refusal(code, knowsAbortable: version == 4)
         return (code, TransactionEffects())
     }
 

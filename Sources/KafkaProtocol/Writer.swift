@@ -151,10 +151,11 @@ public struct Writer: WireFormat, ~Copyable {
         pending = (0, [])
     }
 
-    /// For a message whose first four bytes were left for its size: the bytes that follow them, insertions included.
+    /// For a message whose first four bytes were left for its size: the bytes that follow them, insertions included. Of a message that
+    /// is too long for a frame, the size says nothing.
     consuming func finishSized() -> Encoded {
         var encoded = Encoded(bytes: out.bytes(from: 0), insertions: insertions)
-        let size = UInt32(encoded.byteCount - 4)
+        let size = UInt32(truncatingIfNeeded: encoded.byteCount - 4)
         for index in 0..<4 { encoded.bytes[index] = UInt8(truncatingIfNeeded: size >> (24 - 8 * UInt32(index))) }
         return encoded
     }

@@ -108,6 +108,8 @@ import Testing
         #expect(commit("a", 1, version: 8) == .unsupportedVersion)
         #expect(commit("", -1, isTransactional: true) == .none)
         #expect(commit("a", 1, version: 3, isTransactional: true) == .none)
+        // STALE_MEMBER_EPOCH would be the end of the producer.
+        #expect(commit("a", 0, version: 5, isTransactional: true) == .illegalGeneration)
         #expect(harness.coordinator.admitFetch(groupID: Self.group, memberID: nil, memberEpoch: -1) == .none)
         #expect(harness.coordinator.admitFetch(groupID: Self.group, memberID: "a", memberEpoch: 1) == .none)
         #expect(harness.coordinator.admitFetch(groupID: Self.group, memberID: "a", memberEpoch: 0) == .staleMemberEpoch)

@@ -8,16 +8,19 @@ struct DeleteRecordsHandler: Handler {
         var response = DeleteRecordsResponse()
         var moves: [(topic: Int, partition: Int)] = []
         var operations: [AdminOperation] = []
+        var named = NamedPartitions()
         for asked in request.topics {
             var answer = DeleteRecordsResponse.Topic()
             answer.name = asked.name
             let topic = call.broker.store.topic(named: asked.name)
-            for partition in asked.partitions {
+            // As in Kafka, what was said last of a partition counts.
+            let offsets = Dictionary(asked.partitions.map { ($0.partitionIndex, $0.offset) }, uniquingKeysWith: { $1 })
+            for index in named.new(asked.partitions.map(\.partitionIndex), of: asked.name) {
                 var one = DeleteRecordsResponse.Partition()
-                one.partitionIndex = partition.partitionIndex
+                one.partitionIndex = index
                 one.lowWatermark = -1
                 do throws(Refusal) {
-                    operations.append(try Self.operation(topic, partition))
+                    operations.append(try Self.operation(topic, index, to: offsets[index] ?? -1))
                     moves.append((response.topics.count, answer.partitions.count))
                 } catch {
                     one.errorCode = error.code
@@ -40,18 +43,18 @@ struct DeleteRecordsHandler: Handler {
         }
     }
 
-    private static func operation(_ topic: Topic?, _ asked: DeleteRecordsRequest.Partition) throws(Refusal) -> AdminOperation {
-        guard let topic, topic.partitions.indices.contains(Int(asked.partitionIndex)) else {
+    private static func operation(_ topic: Topic?, _ index: Int32, to offset: Int64) throws(Refusal) -> AdminOperation {
+        guard let topic, topic.partitions.indices.contains(Int(index)) else {
             throw Refusal(.unknownTopicOrPartition, "There is no such partition.")
         }
         // Compacted records are taken away by newer ones of their key, not by offset.
         guard topic.settings.cleanupPolicy != .compact else {
             throw Refusal(.policyViolation, "The topic's cleanup.policy is compact.")
         }
-        let partition = topic.partitions[Int(asked.partitionIndex)]
-        guard asked.offset >= -1, asked.offset <= partition.highWatermark else {
+        let partition = topic.partitions[Int(index)]
+        guard offset >= -1, offset <= partition.highWatermark else {
             throw Refusal(.offsetOutOfRange, "The offset is beyond the high watermark.")
         }
-        return .moveLogStart(partition: partition.id, to: asked.offset)
+        return .moveLogStart(partition: partition.id, to: offset)
     }
 }

@@ -8,9 +8,9 @@ struct AlterConfigsHandler: Handler {
             let targets = request.resources.map { ConfigAlterations.Target(type: $0.resourceType, name: $0.resourceName) }
             var alterations = ConfigAlterations(targets, call.broker)
             for (target, resource) in zip(targets, request.resources) {
-                alterations.alter(target) { configs, _, _ throws(ConfigurationRefusal) in
+                alterations.alter(target) { configs, _, inherited throws(ConfigurationRefusal) in
                     let steps = resource.configs.map { ConfigurationAlteration(.set, $0.name, $0.value) }
-                    return try configs.altered([:], by: steps) { _ in nil }
+                    return try configs.altered([:], by: steps, inherited: inherited)
                 }
             }
             alterations.commit(validateOnly: request.validateOnly, call) { results in

@@ -18,11 +18,12 @@ struct DescribeLogDirsHandler: Handler {
 
     private static func topics(_ asked: [DescribeLogDirsRequest.Topic]?, _ store: Store) -> [DescribeLogDirsResponse.Topic] {
         guard let asked else { return store.topics().map { described($0, $0.partitions) } }
+        var named = NamedPartitions()
         // What does not exist is left out, as in Kafka.
         return asked.compactMap { lookup in
             guard let topic = store.topic(named: lookup.topic) else { return nil }
-            return described(
-                topic, lookup.partitions.compactMap { topic.partitions.indices.contains(Int($0)) ? topic.partitions[Int($0)] : nil })
+            let indexes = named.new(lookup.partitions, of: lookup.topic)
+            return described(topic, indexes.compactMap { topic.partitions.indices.contains(Int($0)) ? topic.partitions[Int($0)] : nil })
         }
     }
 

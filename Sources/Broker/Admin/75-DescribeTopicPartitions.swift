@@ -13,6 +13,7 @@ struct DescribeTopicPartitionsHandler: Handler {
             request.topics.isEmpty
             ? store.topics().map { ($0.name, $0) }
             : Set(request.topics.map(\.name)).sorted().map { ($0, store.topic(named: $0)) }
+        let limit = page.left
         var start = 0
         for lookup in lookups {
             if let cursor = request.cursor {
@@ -21,7 +22,7 @@ struct DescribeTopicPartitionsHandler: Handler {
             }
             guard page.add(lookup.name, lookup.topic, from: start) else { break }
         }
-        reply.send(page.response, capacity: 256 + 64 * configuration.describedPartitionsMax)
+        reply.send(page.response, capacity: 256 + 64 * (limit - page.left))
     }
 
     /// What one answer holds.

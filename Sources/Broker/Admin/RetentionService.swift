@@ -55,18 +55,31 @@ struct RetentionService: Sendable {
             for (partition, settings) in partitions {
                 let start = partition.logStartOffset
                 guard start < partition.highWatermark else { continue }
-                var end = start
-                if settings.retentionMs >= 0 {
-                    let isCompacted = settings.cleanupPolicy.contains(.compact)
-                    end = max(end, try reader.expiredEnd(of: partition, before: now - settings.retentionMs, isCompacted: isCompacted))
+                do throws(StoreError) {
+                    let end = try end(of: partition, settings, reader, now)
+                    if end > start { operations.append(.moveLogStart(partition: partition.id, to: end)) }
+                } catch {
+                    // One that cannot be read, or was cut meanwhile, is no reason to keep the records of others.
+                    if error != .offsetOutOfRange { broker.logger.warning("\(partition.id) keeps records past their retention for now: \(error)") }
                 }
-                if settings.retentionBytes >= 0, partition.byteCount > settings.retentionBytes {
-                    end = max(end, try reader.oversizeEnd(of: partition, keeping: Int(settings.retentionBytes)))
-                }
-                if end > start { operations.append(.moveLogStart(partition: partition.id, to: end)) }
             }
             return operations
         }
+    }
+
+    /// Where the partition's retention ends.
+    private func end(
+        of partition: Partition, _ settings: TopicSettings, _ reader: LogReader, _ now: Int64
+    ) throws(StoreError) -> Int64 {
+        var end: Int64 = 0
+        if settings.retentionMs >= 0 {
+            let isCompacted = settings.cleanupPolicy.contains(.compact)
+            end = try reader.expiredEnd(of: partition, before: now - settings.retentionMs, isCompacted: isCompacted)
+        }
+        if settings.retentionBytes >= 0, partition.byteCount > settings.retentionBytes {
+            end = max(end, try reader.oversizeEnd(of: partition, keeping: Int(settings.retentionBytes)))
+        }
+        return end
     }
 
     private func perform(_ operations: [AdminOperation]) async {

@@ -37,13 +37,19 @@ struct TopicCreation {
             }
             configs[config.name] = value
         }
-        do throws(ConfigurationRefusal) { try AlterableConfigs.topic.validate(configs) } catch { throw Refusal(error) }
+        do throws(ConfigurationRefusal) {
+            try AlterableConfigs.topic.validate(configs) { configuration.layers.describeTopic(overrides: [:], [$0]).first?.value }
+        } catch {
+            throw Refusal(error)
+        }
         try grant(count)
         return Plan(name: topic.name, partitionCount: count, configs: configs)
     }
 
     /// A topic that a client asked about and that does not exist.
     mutating func planOnFirstUse(_ name: String) throws(Refusal) -> Plan {
+        // Who looks into them is better told that they are not here than shown an empty one.
+        if ["__consumer_offsets", "__transaction_state"].contains(name) { throw Refusal(.unknownTopicOrPartition, "There is no topic '\(name)'.") }
         try checkName(name)
         try grant(Int(configuration.partitionCount))
         return Plan(name: name, partitionCount: Int(configuration.partitionCount), configs: [:])

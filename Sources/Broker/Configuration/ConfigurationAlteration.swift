@@ -39,9 +39,10 @@ public enum AlterableConfigs: Sendable {
     /// The longest value: all values of a topic go into one row of the store.
     static let valueBytesMax = 4096
 
-    /// Checks every name and value of a whole set of overrides (CreateTopics, AlterConfigs).
-    public func validate(_ overrides: [String: String]) throws(ConfigurationRefusal) {
+    /// Checks every name and value of a whole set of overrides (CreateTopics), with what they inherit.
+    public func validate(_ overrides: [String: String], inherited: (String) -> String?) throws(ConfigurationRefusal) {
         for (name, value) in overrides.sorted(by: { $0.key < $1.key }) { try validate(name, value) }
+        try checkLags(overrides, inherited)
     }
 
     /// The overrides that are left when `alterations` are made to `overrides`; `inherited` gives the value that holds
@@ -76,7 +77,19 @@ public enum AlterableConfigs: Sendable {
             }
             try validate(name, result[name] ?? "")
         }
+        try checkLags(result, inherited)
         return result
+    }
+
+    /// What has to be compacted by then must be allowed to be.
+    private func checkLags(_ overrides: [String: String], _ inherited: (String) -> String?) throws(ConfigurationRefusal) {
+        let names = ["min.compaction.lag.ms", "max.compaction.lag.ms"]
+        // Broker defaults may change later, and are nobody's fault here.
+        guard case .topic = self, names.contains(where: { overrides[$0] != nil }) else { return }
+        let lags = names.compactMap { (overrides[$0] ?? inherited($0)).flatMap { Int64($0.trimmingBlanks) } }
+        guard lags.count == 2, lags[0] > lags[1] else { return }
+        throw ConfigurationRefusal(
+            kind: .invalidConfig, message: "conflict topic config setting \(names[0]) (\(lags[0])) > \(names[1]) (\(lags[1]))")
     }
 
     private static func combined(_ entries: [String], _ operation: ConfigurationAlteration.Operation, _ others: [String]) -> [String] {
@@ -104,7 +117,7 @@ public enum AlterableConfigs: Sendable {
             if let key = TopicKeys.named[name] { return key.type }
             throw unknown(name, "topic", among: TopicKeys.all.map(\.name))
         case .broker:
-            guard let key = BrokerKeys.all.first(where: { $0.name == name }) else {
+            guard let key = BrokerKeys.all.first(where: { $0.name == name }) ?? KeptKeys.named[name] else {
                 if let reason = IgnoredKeys.reason(for: name) {
                     throw ConfigurationRefusal(kind: .invalidConfig, message: "\(name) has no effect on this broker. \(reason)")
                 }

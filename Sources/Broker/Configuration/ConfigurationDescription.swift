@@ -15,7 +15,8 @@ public struct ConfigurationDescription: Sendable, Equatable {
 extension ConfigurationLayers {
     /// The broker's configs, sorted by name; only those in `names` unless it is nil.
     public func describeBroker(_ names: [String]? = nil) -> [ConfigurationDescription] {
-        BrokerKeys.all.filter { names?.contains($0.name) ?? true }.sorted { $0.name < $1.name }.map { key in
+        let kept = KeptKeys.all.filter { brokerOverrides[$0.name] ?? clusterOverrides[$0.name] != nil }
+        return (BrokerKeys.all + kept).filter { names?.contains($0.name) ?? true }.sorted { $0.name < $1.name }.map { key in
             let synonyms = synonyms(of: key)
             let own = synonyms.first { $0.name == key.name }
             return ConfigurationDescription(
@@ -26,7 +27,7 @@ extension ConfigurationLayers {
 
     /// What clients have set for all brokers, as Kafka describes the broker without a number.
     public func describeBrokerDefaults(_ names: [String]? = nil) -> [ConfigurationDescription] {
-        BrokerKeys.all.filter { clusterOverrides[$0.name] != nil && names?.contains($0.name) ?? true }.sorted { $0.name < $1.name }.map {
+        (BrokerKeys.all + KeptKeys.all).filter { clusterOverrides[$0.name] != nil && names?.contains($0.name) ?? true }.sorted { $0.name < $1.name }.map {
             key in
             let synonyms = synonyms(of: key).filter { $0.source == .dynamicDefaultBroker }
             return ConfigurationDescription(

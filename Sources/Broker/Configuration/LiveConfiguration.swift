@@ -25,7 +25,7 @@ public final class LiveConfiguration: Sendable {
             var complaints: [String] = []
             let usable = stored.filter { entry in
                 let name = entry.key.split(separator: "/").last.map(String.init) ?? entry.key
-                guard let key = BrokerKeys.named[name], key.scope == .dynamic, key.type.accepts(entry.value) else {
+                guard let key = BrokerKeys.named[name] ?? KeptKeys.named[name], key.scope == .dynamic, key.type.accepts(entry.value) else {
                     complaints.append(
                         "The stored broker config \(entry.key)=\(entry.value) is not one this version can use; it is ignored.")
                     return false

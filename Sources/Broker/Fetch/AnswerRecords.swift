@@ -83,7 +83,9 @@ struct AnswerRecords: RecordSink, @unchecked Sendable {
         let end = slice.offset + slice.length
         while place.index < pieces.count, place.offset < end {
             let piece = pieces[place.index]
-            let part = max(slice.offset - place.offset, 0)..<min(end - place.offset, piece.count)
+            // Of a partition that could not be read to its end, there are pieces that no slice is of.
+            let first = min(max(slice.offset - place.offset, 0), piece.count)
+            let part = first..<min(end - place.offset, piece.count)
             if !part.isEmpty { body(UnsafeRawBufferPointer(rebasing: piece[part])) }
             place.index += 1
             place.offset += piece.count

@@ -5,18 +5,6 @@ internal import Synchronization
 
 /// What a client and the broker remember of the partitions that the client fetches again and again (KIP-227).
 final class FetchSession: Sendable {
-    private struct Key: Hashable {
-        var topicName: String
-        var topicID: Uuid
-        var index: Int32
-
-        init(_ target: FetchTarget) { (topicName, topicID, index) = (target.topicName, target.topicID, target.index) }
-        init(_ topic: FetchRequest.Topic, _ index: Int32) { (topicName, topicID, self.index) = (topic.topic, topic.topicID, index) }
-        init(_ topic: FetchRequest.ForgottenTopic, _ index: Int32) {
-            (topicName, topicID, self.index) = (topic.topic, topic.topicID, index)
-        }
-    }
-
     /// What the client was last told of a partition.
     private struct Told: Equatable {
         var highWatermark: Int64 = -1
@@ -30,13 +18,13 @@ final class FetchSession: Sendable {
         /// By target.
         var told: [Told]
         var order: [Int32]
-        var indices: [Key: Int32] = [:]
+        var indices: [FetchTarget.Key: Int32] = [:]
         var lastUsed: NIODeadline
 
         mutating func index() {
             indices = [:]
             indices.reserveCapacity(targets.count)
-            for (index, target) in targets.enumerated() { indices[Key(target)] = Int32(index) }
+            for (index, target) in targets.enumerated() { indices[target.key] = Int32(index) }
         }
     }
 
@@ -68,7 +56,12 @@ final class FetchSession: Sendable {
             state.lastUsed = now
             for topic in request.topics { change(&state, topic, store) }
             if !request.forgottenTopicsData.isEmpty {
-                forget(&state, Set(request.forgottenTopicsData.flatMap { topic in topic.partitions.map { Key(topic, $0) } }))
+                forget(
+                    &state,
+                    Set(
+                        request.forgottenTopicsData.flatMap { topic in
+                            topic.partitions.map { FetchTarget.Key(topicName: topic.topic, topicID: topic.topicID, index: $0) }
+                        }))
             }
             return FetchPlan(targets: state.targets, order: state.order, session: self, isIncremental: true)
         }
@@ -76,22 +69,21 @@ final class FetchSession: Sendable {
 
     private func change(_ state: inout State, _ topic: FetchRequest.Topic, _ store: Store) {
         for partition in topic.partitions {
-            let key = Key(topic, partition.partition)
-            if let index = state.indices[key] {
+            var target = FetchTarget(topic, partition, usesTopicID: usesTopicIDs)
+            if let index = state.indices[target.key] {
                 state.targets[Int(index)].update(partition)
                 continue
             }
-            var target = FetchTarget(topic, partition, usesTopicID: usesTopicIDs)
             target.resolve(in: store)
-            state.indices[key] = Int32(state.targets.count)
+            state.indices[target.key] = Int32(state.targets.count)
             state.order.append(Int32(state.targets.count))
             state.targets.append(target)
             state.told.append(Told())
         }
     }
 
-    private func forget(_ state: inout State, _ forgotten: Set<Key>) {
-        let kept = state.order.filter { !forgotten.contains(Key(state.targets[Int($0)])) }
+    private func forget(_ state: inout State, _ forgotten: Set<FetchTarget.Key>) {
+        let kept = state.order.filter { !forgotten.contains(state.targets[Int($0)].key) }
         state.targets = kept.map { state.targets[Int($0)] }
         state.told = kept.map { state.told[Int($0)] }
         state.order = Array(0..<Int32(kept.count))

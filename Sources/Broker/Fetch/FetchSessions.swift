@@ -26,9 +26,14 @@ final class FetchSessions: Sendable {
     static let evictionAge = TimeAmount.seconds(120)
 
     private let slotCount: Int
+    /// Partitions that all sessions together may be about, some 200 bytes each: clients may name such as there are not.
+    private let targetsMax: Int
     private let sessions = Mutex<[Int32: FetchSession]>([:])
 
-    init(slotCount: Int) { self.slotCount = slotCount }
+    init(slotCount: Int, targetsMax: Int = 1_000_000) {
+        self.slotCount = slotCount
+        self.targetsMax = targetsMax
+    }
 
     var count: Int { sessions.withLock { $0.count } }
 
@@ -41,21 +46,36 @@ final class FetchSessions: Sendable {
         }
         guard let session = sessions.withLock({ $0[request.sessionID] }) else { return .refused(.fetchSessionIDNotFound) }
         guard session.usesTopicIDs == usesTopicIDs else { return .refused(.fetchSessionTopicIDError) }
+        let sizeBefore = session.use.size
         guard let plan = session.advance(request, store: store, now: now) else { return .refused(.invalidFetchSessionEpoch) }
         guard !plan.targets.isEmpty else {
             close(session.id)
             return .plan(FetchPlan())
+        }
+        // The client asks for all of its partitions anew then, and has them without a session.
+        if plan.targets.count > sizeBefore, sessions.withLock({ Self.size($0) }) > targetsMax {
+            close(session.id)
+            return .refused(.fetchSessionIDNotFound)
         }
         return .plan(plan)
     }
 
     private func full(_ request: FetchRequest, usesTopicIDs: Bool, opens: Bool, store: Store, now: NIODeadline) -> FetchPlan {
         var plan = FetchPlan()
-        plan.targets.reserveCapacity(request.topics.reduce(0) { $0 + $1.partitions.count })
+        let count = request.topics.reduce(0) { $0 + $1.partitions.count }
+        plan.targets.reserveCapacity(count)
+        var places: [FetchTarget.Key: Int] = [:]
+        places.reserveCapacity(count)
         for topic in request.topics {
             let found = usesTopicIDs ? store.topic(id: topic.topicID) : store.topic(named: topic.topic)
             for partition in topic.partitions {
                 var target = FetchTarget(topic, partition, usesTopicID: usesTopicIDs)
+                // Named again, it is the same one.
+                if let place = places[target.key] {
+                    plan.targets[place].update(partition)
+                    continue
+                }
+                places[target.key] = plan.targets.count
                 target.resolve(in: found)
                 plan.targets.append(target)
             }
@@ -65,9 +85,13 @@ final class FetchSessions: Sendable {
         return plan
     }
 
-    /// Nil when there is no slot, and none may be freed yet.
+    /// Partitions in all sessions.
+    private static func size(_ sessions: [Int32: FetchSession]) -> Int { sessions.values.reduce(0) { $0 + $1.use.size } }
+
+    /// Nil when there is no slot, and none may be freed yet; or when there are too many partitions in those there are.
     private func open(_ plan: FetchPlan, usesTopicIDs: Bool, now: NIODeadline) -> FetchSession? {
         sessions.withLock { sessions in
+            guard Self.size(sessions) + plan.targets.count <= targetsMax else { return nil }
             if sessions.count >= slotCount {
                 guard let victim = Self.evictable(sessions, for: plan.targets.count, now: now) else { return nil }
                 sessions[victim] = nil

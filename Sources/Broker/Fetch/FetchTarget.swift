@@ -18,6 +18,7 @@ struct FetchTarget: Sendable {
     var lastFetchedEpoch: Int32
     /// Nil while there is no such partition.
     var partition: Partition?
+    private var isTopicKnown = false
 
     init(_ topic: FetchRequest.Topic, _ partition: FetchRequest.Partition, usesTopicID: Bool) {
         topicName = topic.topic
@@ -30,7 +31,16 @@ struct FetchTarget: Sendable {
         lastFetchedEpoch = partition.lastFetchedEpoch
     }
 
-    /// What a client asks for anew of a partition that a session knows.
+    /// Tells the partitions of one fetch apart.
+    struct Key: Hashable {
+        var topicName: String
+        var topicID: Uuid
+        var index: Int32
+    }
+
+    var key: Key { Key(topicName: topicName, topicID: topicID, index: index) }
+
+    /// What a client asks for anew of a partition that a session, or an earlier place in the same fetch, has named.
     mutating func update(_ request: FetchRequest.Partition) {
         fetchOffset = request.fetchOffset
         maxBytes = Int(request.partitionMaxBytes)
@@ -40,6 +50,7 @@ struct FetchTarget: Sendable {
 
     /// Finds the partition among those of `topic`.
     mutating func resolve(in topic: Topic?) {
+        isTopicKnown = topic != nil
         guard let topic, topic.partitions.indices.contains(Int(index)) else { return partition = nil }
         partition = topic.partitions[Int(index)]
     }
@@ -48,15 +59,20 @@ struct FetchTarget: Sendable {
         resolve(in: usesTopicID ? store.topic(id: topicID) : store.topic(named: topicName))
     }
 
-    /// For a partition that is not there.
-    var unknownError: ErrorCode { usesTopicID ? .unknownTopicID : .unknownTopicOrPartition }
+    /// For a partition that is not there, or with its topic is no more.
+    var unknownError: ErrorCode {
+        usesTopicID && (partition != nil || !isTopicKnown) ? .unknownTopicID : .unknownTopicOrPartition
+    }
 
     /// Why there is nothing to read of a partition that looks like `look`, or `none`.
-    func verdict(_ look: PartitionLook, leaderEpoch: Int32) -> ErrorCode {
-        if currentLeaderEpoch >= 0, currentLeaderEpoch != leaderEpoch {
-            return currentLeaderEpoch < leaderEpoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
+    func verdict(_ look: PartitionLook, _ partition: Partition) -> ErrorCode {
+        if currentLeaderEpoch >= 0, currentLeaderEpoch != partition.leaderEpoch {
+            return currentLeaderEpoch < partition.leaderEpoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
         }
-        return fetchOffset < look.logStartOffset || fetchOffset > look.highWatermark ? .offsetOutOfRange : .none
+        if fetchOffset < look.logStartOffset { return .offsetOutOfRange }
+        // Who tells its last epoch is told where the logs part, unless they have nothing in common.
+        if lastFetchedEpoch >= 0 { return partition.epochEnd(of: lastFetchedEpoch).epoch < 0 ? .offsetOutOfRange : .none }
+        return fetchOffset > look.highWatermark ? .offsetOutOfRange : .none
     }
 
     /// Where the log parted from what the client has (KIP-595), if it did.

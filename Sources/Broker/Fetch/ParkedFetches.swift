@@ -10,10 +10,11 @@ final class ParkedFetches {
         var target: Int
     }
 
-    /// Nearly every partition has one fetch waiting for it, which then needs no array.
+    /// Nearly every partition has one fetch waiting for it, which then needs no dictionary.
     private struct Watches {
-        var first: Watch
-        var others: [Watch] = []
+        var first: Watch?
+        /// By the fetch's number.
+        var others: [Int: Watch] = [:]
     }
 
     private struct Deadline: Comparable {
@@ -36,20 +37,20 @@ final class ParkedFetches {
     init(loop: any EventLoop) { self.loop = loop }
 
     var count: Int { fetches.count }
+    /// Partitions that are watched.
+    var watchedCount: Int { watches.count }
 
     /// Keeps `fetch` until it is satisfied, its time is up or its connection is gone.
     func park(_ fetch: WaitingFetch) {
         lastNumber += 1
         fetch.number = lastNumber
         fetches[lastNumber] = fetch
-        numbersByConnection[fetch.call.connection, default: []].append(lastNumber)
-        fetch.forEachWatched { target, partition in
-            let watch = Watch(fetch: fetch, target: target)
-            if watches[partition]?.others.append(watch) == nil { watches[partition] = Watches(first: watch) }
-        }
+        numbersByConnection[fetch.connection, default: []].append(lastNumber)
+        fetch.forEachWatched { target, partition in watch(partition, Watch(fetch: fetch, target: target)) }
         deadlines.insert(Deadline(time: fetch.deadline, number: lastNumber))
         arm()
-        fetch.call.lane.watch(true)
+        fetch.releaseRequest()
+        fetch.lane.watch(true)
         // A commit before this moment did not see the lane watching, so its records are looked for here.
         if fetch.survey() { complete(fetch) }
     }
@@ -60,8 +61,8 @@ final class ParkedFetches {
         var satisfied: [WaitingFetch] = []
         for partition in changed {
             guard let watches = watches[partition] else { continue }
-            if watches.first.fetch.survey(watches.first.target) { satisfied.append(watches.first.fetch) }
-            for watch in watches.others where watch.fetch.survey(watch.target) { satisfied.append(watch.fetch) }
+            if let watch = watches.first, watch.fetch.survey(watch.target) { satisfied.append(watch.fetch) }
+            for watch in watches.others.values where watch.fetch.survey(watch.target) { satisfied.append(watch.fetch) }
         }
         for fetch in satisfied { complete(fetch) }
     }
@@ -88,20 +89,20 @@ final class ParkedFetches {
 
     private func remove(_ fetch: WaitingFetch) {
         fetches[fetch.number] = nil
-        numbersByConnection[fetch.call.connection]?.removeAll { $0 == fetch.number }
-        if numbersByConnection[fetch.call.connection]?.isEmpty == true { numbersByConnection[fetch.call.connection] = nil }
+        numbersByConnection[fetch.connection]?.removeAll { $0 == fetch.number }
+        if numbersByConnection[fetch.connection]?.isEmpty == true { numbersByConnection[fetch.connection] = nil }
         fetch.forEachWatched { _, partition in unwatch(partition, fetch) }
-        if fetches.isEmpty { fetch.call.lane.watch(false) }
+        if fetches.isEmpty { fetch.lane.watch(false) }
+    }
+
+    private func watch(_ partition: PartitionID, _ watch: Watch) {
+        if watches[partition] == nil { watches[partition] = Watches(first: watch) } else { watches[partition]?.others[watch.fetch.number] = watch }
     }
 
     private func unwatch(_ partition: PartitionID, _ fetch: WaitingFetch) {
-        guard let watch = watches[partition] else { return }
-        if watch.others.isEmpty {
-            if watch.first.fetch === fetch { watches[partition] = nil }
-            return
-        }
-        let rest = ([watch.first] + watch.others).filter { $0.fetch !== fetch }
-        watches[partition] = rest.first.map { Watches(first: $0, others: Array(rest.dropFirst())) }
+        guard var left = watches.removeValue(forKey: partition) else { return }
+        if left.first?.fetch === fetch { left.first = nil } else { left.others[fetch.number] = nil }
+        if left.first != nil || !left.others.isEmpty { watches[partition] = left }
     }
 
     // MARK: Time

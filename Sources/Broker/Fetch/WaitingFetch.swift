@@ -8,10 +8,12 @@ internal import Store
 /// nobody else touches it.
 final class WaitingFetch: @unchecked Sendable {
     // Unchecked: handed from the loop to a reader thread and back, never shared.
-    let call: Call
+    let connection: ConnectionID
+    let lane: LoopLane
     let deadline: NIODeadline
     /// Given by the place it is parked in.
     var number = 0
+    private let broker: BrokerContext
     private let reply: Reply
     private let minBytes: Int
     private let maxBytes: Int
@@ -23,11 +25,12 @@ final class WaitingFetch: @unchecked Sendable {
     private var urgentCount = 0
 
     init(_ request: FetchRequest, plan: FetchPlan, call: Call, reply: Reply) {
-        self.call = call
+        // Not the call itself, with its frame: see `releaseRequest`.
+        (connection, lane, broker) = (call.connection, call.lane, call.broker)
         self.reply = reply
         self.plan = plan
         deadline = .now() + .milliseconds(Int64(max(request.maxWaitMs, 0)))
-        let maxBytes = min(max(Int(request.maxBytes), 0), call.broker.fetchBytesMax)
+        let maxBytes = min(max(Int(request.maxBytes), 0), broker.fetchBytesMax)
         // Nobody waits for more than an answer can hold.
         minBytes = min(Int(request.minBytes), maxBytes)
         // Who does not wait for much gets what can leave without being copied, and the rest with the next fetch.
@@ -37,7 +40,10 @@ final class WaitingFetch: @unchecked Sendable {
 
     /// Looks at all targets. True when the answer need not wait.
     func survey() -> Bool {
-        if findings.isEmpty { findings = (0..<Int32(plan.targets.count)).map { FetchFinding(target: $0) } }
+        if findings.isEmpty {
+            findings = (0..<Int32(plan.targets.count)).map { FetchFinding(target: $0) }
+            resolveTargets()
+        }
         availableBytes = 0
         urgentCount = 0
         for index in plan.targets.indices { look(index) }
@@ -63,10 +69,12 @@ final class WaitingFetch: @unchecked Sendable {
     private func finding(_ index: Int) -> FetchFinding {
         var finding = FetchFinding(target: Int32(index))
         let target = plan.targets[index]
-        guard let partition = target.partition else { return retry(index) }
-        let look = partition.look(from: target.fetchOffset, committedOnly: readsCommitted)
-        if look.isDeleted { return retry(index) }
-        finding.errorCode = target.verdict(look, leaderEpoch: partition.leaderEpoch)
+        let look = target.partition?.look(from: target.fetchOffset, committedOnly: readsCommitted)
+        guard let partition = target.partition, let look, !look.isDeleted else {
+            finding.errorCode = target.unknownError
+            return finding
+        }
+        finding.errorCode = target.verdict(look, partition)
         guard finding.errorCode == .none else { return finding }
         finding.highWatermark = look.highWatermark
         finding.lastStableOffset = look.lastStableOffset
@@ -79,15 +87,16 @@ final class WaitingFetch: @unchecked Sendable {
         return finding
     }
 
-    /// A partition that was not there, or is no more, may be there now.
-    private func retry(_ index: Int) -> FetchFinding {
-        plan.targets[index].resolve(in: call.broker.store)
-        if let partition = plan.targets[index].partition, !partition.isDeleted { return finding(index) }
-        plan.targets[index].partition = nil
-        var finding = FetchFinding(target: Int32(index))
-        finding.errorCode = plan.targets[index].unknownError
-        return finding
+    /// Partitions that were not there when a session named them, or are no more, may be there now. Once only: what waits is found by
+    /// the partitions that it began to wait for.
+    private func resolveTargets() {
+        for index in plan.targets.indices where plan.targets[index].partition?.isDeleted ?? true {
+            plan.targets[index].resolve(in: broker.store)
+        }
     }
+
+    /// The wait may be long, and the request's frame is not needed for it.
+    func releaseRequest() { reply.releaseRequest() }
 
     func forEachWatched(_ body: (Int, PartitionID) -> Void) {
         for (index, target) in plan.targets.enumerated() {
@@ -102,14 +111,14 @@ final class WaitingFetch: @unchecked Sendable {
 
     /// Reads and answers: at once where all that is read was just written, else on a reader thread.
     func answer() {
-        let admitted = call.broker.responseBytes.admit(wantedBytes, least: Self.bytesLeast)
+        let admitted = broker.responseBytes.admit(wantedBytes, least: Self.bytesLeast)
         guard needsDisk else { return answer(admitted) }
         // The first batch comes whole, however little was admitted. Counted too low, a row of such fetches would get past
         // what a connection may have waiting.
         reply.expect(max(admitted, Self.bytesExpectedLeast))
-        call.broker.readers.submit { state in
+        broker.readers.submit { state in
             guard case .active = state else {
-                self.call.broker.responseBytes.giveBack(admitted)
+                self.broker.responseBytes.giveBack(admitted)
                 return self.reply.close("the broker is shutting down")
             }
             self.answer(admitted)
@@ -136,8 +145,8 @@ final class WaitingFetch: @unchecked Sendable {
     private func answer(_ admitted: Int) {
         var records = AnswerRecords(capacity: admitted)
         read(into: &records, limit: admitted)
-        if !call.lane.loop.inEventLoop { records.bringIn() }
-        let budget = call.broker.responseBytes
+        if !lane.loop.inEventLoop { records.bringIn() }
+        let budget = broker.responseBytes
         let used = records.byteCount
         // The first batch comes whole, however large; and often less comes than was hoped for.
         if used > admitted { budget.take(used - admitted) } else { budget.giveBack(admitted - used) }
@@ -154,16 +163,16 @@ final class WaitingFetch: @unchecked Sendable {
     private func read(into records: inout AnswerRecords, limit: Int) {
         guard limit > 0 else { return }
         do throws(StoreError) {
-            if limit >= AnswerRecords.lentBytesMin, let loan = try call.broker.store.lendReader() {
+            if limit >= AnswerRecords.lentBytesMin, let loan = try broker.store.lendReader() {
                 records.lend(loan)
                 // The records let go of it where they have to be copied halfway.
                 withExtendedLifetime(loan) { read(loan.reader, into: &records, limit: limit) }
                 records.complete()
             } else {
-                try call.broker.store.withReader { reader throws(StoreError) in read(reader, into: &records, limit: limit) }
+                try broker.store.withReader { reader throws(StoreError) in read(reader, into: &records, limit: limit) }
             }
         } catch {
-            call.broker.logger.error("a fetch could not read: \(error)")
+            broker.logger.error("a fetch could not read: \(error)")
             for index in findings.indices where findings[index].availableBytes > 0 { findings[index].errorCode = error.errorCode }
         }
     }
@@ -194,7 +203,7 @@ final class WaitingFetch: @unchecked Sendable {
             findings[index].records = FrameSlice(offset: start, length: count)
         } catch {
             findings[index] = FetchFinding(target: Int32(index), errorCode: error.errorCode)
-            if error != .offsetOutOfRange { call.broker.logger.error("a fetch could not read partition \(target.index): \(error)") }
+            if error != .offsetOutOfRange { broker.logger.error("a fetch could not read partition \(target.index): \(error)") }
         }
     }
 

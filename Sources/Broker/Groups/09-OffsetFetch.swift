@@ -35,7 +35,7 @@ struct OffsetFetchHandler: Handler {
             groupID: asked.groupID, memberID: asked.memberID, memberEpoch: asked.memberEpoch)
         // Before any offset is read, or a transaction that ends in between would be missed.
         let pending = requireStable ? call.broker.store.pendingOffsets(of: asked.groupID) : nil
-        if let topics = asked.topics {
+        if let topics = asked.topics.map(Self.unique) {
             // Version 1 has no place for an error but the partitions, later ones have none for partitions beside one.
             guard answer.errorCode == .none || call.header.version < 2 else { return answer }
             answer.topics = Self.topics(topics, of: asked.groupID, answer.errorCode, call.broker.store)
@@ -44,6 +44,15 @@ struct OffsetFetchHandler: Handler {
         }
         if let pending { markUnstable(&answer, pending, call.broker.store) }
         return answer
+    }
+
+    private static func unique(_ topics: [OffsetFetchRequest.GroupTopic]) -> [OffsetFetchRequest.GroupTopic] {
+        var named = NamedPartitions()
+        return topics.map { topic in
+            var unique = topic
+            unique.partitionIndexes = named.new(topic.partitionIndexes, of: topic.name)
+            return unique
+        }
     }
 
     /// An offset that an open transaction is about to replace is not to be gone by (KIP-447).

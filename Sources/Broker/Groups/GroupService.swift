@@ -88,16 +88,19 @@ final class GroupService: Sendable {
     private func answer(
         _ call: Call, _ reply: Reply, _ empty: GroupResponse, _ decide: (inout GroupCoordinator, Caller, Moment) -> GroupEffects
     ) {
-        let ready = state.withLock { state -> Ready in
-            guard !state.isStopped else { return [(reply, empty.failing(.notCoordinator))] }
+        let (ready, waits) = state.withLock { state -> (Ready, Bool) in
+            guard !state.isStopped else { return ([(reply, empty.failing(.notCoordinator))], false) }
             state.nextToken += 1
             let token = RequestToken(rawValue: state.nextToken)
             state.waiting[token] = reply
             let caller = Caller(
                 token: token, clientID: call.header.clientID ?? "", clientHost: "/\(call.peer.host)", version: call.header.version)
             let effects = decide(&state.coordinator, caller, .now)
-            return settle(effects, call.lane, &state)
+            let ready = settle(effects, call.lane, &state)
+            return (ready, state.waiting[token] != nil)
         }
+        // For the other members: of the request, nothing but what the group has taken over is in memory.
+        if waits { reply.releaseRequest() }
         send(ready)
         arm()
     }

@@ -6,11 +6,12 @@ struct DescribeProducersHandler: Handler {
     func handle(_ request: DescribeProducersRequest, _ call: Call, _ reply: Reply) {
         var places: [(partition: PartitionID, topic: Int, index: Int)] = []
         var response = DescribeProducersResponse()
+        var named = NamedPartitions()
         for (topicPlace, asked) in request.topics.enumerated() {
             let topic = call.broker.store.topic(named: asked.name)
             var answer = DescribeProducersResponse.Topic()
             answer.name = asked.name
-            for (place, index) in asked.partitionIndexes.enumerated() {
+            for (place, index) in named.new(asked.partitionIndexes, of: asked.name).enumerated() {
                 var partition = DescribeProducersResponse.Partition()
                 partition.partitionIndex = index
                 do throws(ProtocolError) {

@@ -15,7 +15,7 @@ struct ProduceHandler: Handler {
     var advertisedFrom: Int16 { 0 }
 
     func handle(_ request: ProduceRequest, _ call: Call, _ reply: Reply) {
-        let intake = ProduceIntake(call, acks: request.acks)
+        var intake = ProduceIntake(call, acks: request.acks)
         var appends: [Append] = []
         var refusals: [Int: ProduceRefusal] = [:]
         appends.reserveCapacity(request.topicData.reduce(0) { $0 + $1.partitionData.count })

@@ -31,11 +31,12 @@ struct WriteTxnMarkersHandler: Handler {
     ) -> (WriteTxnMarkersResponse.Marker, [PartitionID]) {
         var partitions: [PartitionID] = []
         var answer = WriteTxnMarkersResponse.Marker()
+        var named = NamedPartitions()
         answer.topics = marker.topics.map { asked in
             let topic = store.topic(named: asked.name)
             var one = WriteTxnMarkersResponse.Topic()
             one.name = asked.name
-            one.partitions = asked.partitionIndexes.map { index in
+            one.partitions = named.new(asked.partitionIndexes, of: asked.name).map { index in
                 var partition = WriteTxnMarkersResponse.Partition()
                 partition.partitionIndex = index
                 if let topic, topic.partitions.indices.contains(Int(index)) {

@@ -42,6 +42,14 @@ public enum ProducedBatch {
     /// - Returns: the header. Its `maxTimestamp` is the true one of the records where they were looked at, as Kafka
     ///   computes it anew; `RecordBatchHeader.patch(_:maxTimestamp:)` writes it, and does nothing if it was right.
     public static func validate(_ bytes: UnsafeRawBufferPointer, rules: ValidationRules) throws(RecordError) -> RecordBatchHeader {
+        var decompressed = 0
+        return unsafe try validate(bytes, rules: rules, decompressedByteCount: &decompressed)
+    }
+
+    /// The same, and adds to `decompressedByteCount` what came out of the batch where it was looked into.
+    public static func validate(
+        _ bytes: UnsafeRawBufferPointer, rules: ValidationRules, decompressedByteCount: inout Int
+    ) throws(RecordError) -> RecordBatchHeader {
         var header = unsafe try soleBatch(in: bytes, rules: rules)
         if header.byteCount > rules.maxBytes { throw .tooLarge(byteCount: header.byteCount, limit: rules.maxBytes) }
         if unsafe RecordBatchHeader.checksum(ofBatch: bytes) != header.crc { throw .checksum }
@@ -51,7 +59,7 @@ public enum ProducedBatch {
             header.maxTimestamp = unsafe try RecordWalk(header, rules).check(records)
         } else {
             try checkTimes(header, rules)
-            if rules.deep || rules.requireKeys { unsafe try checkCompressed(bytes, &header, rules) }
+            if rules.deep || rules.requireKeys { unsafe try checkCompressed(bytes, &header, rules, &decompressedByteCount) }
         }
         return header
     }
@@ -94,7 +102,7 @@ public enum ProducedBatch {
     }
 
     private static func checkCompressed(
-        _ bytes: UnsafeRawBufferPointer, _ header: inout RecordBatchHeader, _ rules: ValidationRules
+        _ bytes: UnsafeRawBufferPointer, _ header: inout RecordBatchHeader, _ rules: ValidationRules, _ decompressedByteCount: inout Int
     ) throws(RecordError) {
         let records: [UInt8]
         do throws(CompressionError) {
@@ -103,6 +111,7 @@ public enum ProducedBatch {
         } catch {
             throw .compression(error)
         }
+        decompressedByteCount += records.count
         let walk = RecordWalk(header, rules)
         header.maxTimestamp = unsafe try records.span.bytes.withUnsafeBytes { (raw: UnsafeRawBufferPointer) throws(RecordError) -> Int64 in
             unsafe try walk.check(raw)

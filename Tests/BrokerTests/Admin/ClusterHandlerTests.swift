@@ -55,6 +55,55 @@ import Testing
         }
     }
 
+    /// No limit is one that no memory is set aside for.
+    @Test func thePageMayBeAsLongAsThereIsANumberFor() async throws {
+        try await TestBroker.with(["max.request.partition.size.limit=2147483647"]) { broker in
+            try await broker.createTopic("a", partitions: 3)
+            #expect(try broker.connect().ask(DescribeTopicPartitionsRequest()).topics.map(\.partitions.count) == [3])
+        }
+    }
+
+    /// A frame has room for a million mentions of a partition, and what is said of each may be long.
+    @Test func aPartitionIsAnsweredOnceHoweverOftenItIsNamed() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("t", partitions: 2)
+            let client = try broker.connect()
+            let directories = try client.ask(
+                DescribeLogDirsRequest {
+                    $0.topics = [[0, 0, 1], [1, 0]].map { indexes in
+                        DescribeLogDirsRequest.Topic { ($0.topic, $0.partitions) = ("t", indexes) }
+                    }
+                })
+            #expect(directories.results[0].topics.map { $0.partitions.map(\.partitionIndex) } == [[0, 1], []])
+            let producers = try client.ask(
+                DescribeProducersRequest {
+                    $0.topics = [DescribeProducersRequest.Topic { ($0.name, $0.partitionIndexes) = ("t", [1, 1, 9, 1, 9]) }]
+                })
+            #expect(producers.topics[0].partitions.map(\.partitionIndex) == [1, 9])
+            let markers = try client.ask(
+                WriteTxnMarkersRequest {
+                    $0.markers = [
+                        WriteTxnMarkersRequest.Marker {
+                            $0.producerID = 5
+                            $0.topics = [WriteTxnMarkersRequest.Topic { ($0.name, $0.partitionIndexes) = ("t", [0, 0, 0]) }]
+                        }
+                    ]
+                })
+            #expect(markers.markers[0].topics[0].partitions.count == 1)
+            #expect(topic.partitions[0].highWatermark == 1)
+            let offsets = try client.ask(
+                OffsetFetchRequest {
+                    $0.groups = [
+                        OffsetFetchRequest.Group {
+                            $0.groupID = "g"
+                            $0.topics = [OffsetFetchRequest.GroupTopic { ($0.name, $0.partitionIndexes) = ("t", [1, 0, 1]) }]
+                        }
+                    ]
+                })
+            #expect(offsets.groups[0].topics[0].partitions.map(\.partitionIndex) == [1, 0])
+        }
+    }
+
     @Test func namedTopicsComeSortedAndMissingOnesAreSaidToBe() async throws {
         try await TestBroker.with { broker in
             try await broker.createTopic("b")
@@ -114,6 +163,28 @@ import Testing
             #expect(brief.partitions[0].logStartOffset == 2)
             #expect(kept.partitions[0].logStartOffset == 0)
             #expect(compacted.partitions[0].logStartOffset == 0)
+        }
+    }
+
+    @Test func aPartitionThatCannotBeReadDoesNotKeepTheRecordsOfOthers() async throws {
+        try await TestBroker.with { broker in
+            let damaged = try await broker.createTopic("damaged", configs: ["retention.ms": "1000", "cleanup.policy": "compact,delete"])
+            let good = try await broker.createTopic("good", configs: ["retention.ms": "1000"])
+            var builder = RecordBatchBuilder()
+            builder.append(key: [1], value: large, timestamp: 100)
+            let frame = Frame(try builder.finish())
+            let header = try #require(frame.withUnsafeBytes { RecordBatchHeader($0) })
+            // Its length, as a disk might have left it.
+            frame.withUnsafeMutableBytes { bytes in bytes[8...11].copyBytes(from: [0xff, 0xff, 0xff, 0xff]) }
+            let append = Append(
+                partition: damaged.partitions[0], frame: frame, slice: FrameSlice(offset: 0, length: frame.byteCount), header: header)
+            #expect(await broker.store.append([append]).map(\.errorCode) == [.none])
+            for topic in [damaged, good] {
+                for timestamp: Int64 in [100, 200] { try await broker.append(large, to: topic.partitions[0], timestamp: timestamp) }
+            }
+            await RetentionService(broker: broker.server.context, now: { 5000 }).sweep()
+            #expect(damaged.partitions[0].logStartOffset == 0)
+            #expect(good.partitions[0].logStartOffset == 2)
         }
     }
 

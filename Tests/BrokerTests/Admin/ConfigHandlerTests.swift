@@ -122,6 +122,48 @@ private let loggerResource: Int8 = 8
         }
     }
 
+    @Test func whatHasNoEffectOnABrokerIsKeptAndDescribed() async throws {
+        for key in KeptKeys.all {
+            #expect(BrokerKeys.named[key.name] == nil && IgnoredKeys.reason(for: key.name) != nil, "\(key.name)")
+        }
+        try await TestBroker.with { broker in
+            let client = try broker.connect()
+            let steps: [(Int8, String, String?)] = [(0, "log.cleaner.threads", "2"), (0, "log.cleanup.policy", "compact")]
+            #expect(try alter(client, IncrementalAlterConfigsRequest(brokerResource, "1", steps)) == .none)
+            #expect(broker.store.brokerConfigs() == ["1/log.cleaner.threads": "2", "1/log.cleanup.policy": "compact"])
+            let described = try configs(client, brokerResource, "1")["log.cleaner.threads"]
+            #expect(described?.value == "2" && described?.configSource == 2 && described?.readOnly == false)
+            #expect(broker.configuration.apply(dynamic: broker.store.brokerConfigs()) == [])
+            #expect(try alter(client, IncrementalAlterConfigsRequest(brokerResource, "1", [(0, "log.cleaner.threads", "x")])) == .invalidConfig)
+            #expect(try alter(client, IncrementalAlterConfigsRequest(brokerResource, "1", [(1, "log.cleaner.threads", nil)])) == .none)
+            #expect(try configs(client, brokerResource, "1")["log.cleaner.threads"] == nil)
+            #expect(try alter(client, IncrementalAlterConfigsRequest(brokerResource, "", [(0, "background.threads", "9")])) == .none)
+            #expect(try configs(client, brokerResource, "")["background.threads"]?.configSource == 3)
+        }
+    }
+
+    @Test func whatMustBeCompactedByThenMayBe() async throws {
+        try await TestBroker.with(["log.cleaner.min.compaction.lag.ms=100"]) { broker in
+            try await broker.createTopic("t")
+            let client = try broker.connect()
+            func create(_ name: String, _ configs: [String: String?]) throws -> ErrorCode {
+                try client.ask(CreateTopicsRequest([.init(name, configs: configs)])).topics[0].errorCode
+            }
+            #expect(try create("a", ["min.compaction.lag.ms": "60000", "max.compaction.lag.ms": "1"]) == .invalidConfig)
+            #expect(try create("a", ["max.compaction.lag.ms": "99"]) == .invalidConfig)
+            #expect(try create("a", ["max.compaction.lag.ms": "100"]) == .none)
+            func set(_ name: String, _ value: String?) throws -> ErrorCode {
+                try alter(client, IncrementalAlterConfigsRequest(topicResource, "t", [(value == nil ? 1 : 0, name, value)]))
+            }
+            #expect(try set("max.compaction.lag.ms", "200") == .none)
+            #expect(try set("min.compaction.lag.ms", "201") == .invalidConfig)
+            #expect(try set("min.compaction.lag.ms", "200") == .none)
+            #expect(try set("max.compaction.lag.ms", nil) == .none)
+            let older = AlterConfigsRequest(topicResource, "t", ["max.compaction.lag.ms": "99"])
+            #expect(try client.ask(older).responses[0].errorCode == .invalidConfig)
+        }
+    }
+
     @Test func theOlderCallReplacesAllOverrides() async throws {
         try await TestBroker.with { broker in
             try await broker.createTopic("t", configs: ["flush.ms": "7"])

@@ -237,6 +237,15 @@ import Testing
         }
     }
 
+    /// A monitor that looks for groups in them is told so, not shown an empty one.
+    @Test func theTopicsThatKafkaKeepsItsStateInAreNotMade() async throws {
+        try await TestBroker.with { broker in
+            let names = ["__consumer_offsets", "__transaction_state", "other"]
+            let answer = try broker.connect().ask(MetadataRequest(names, create: true))
+            #expect(answer.topics.map(\.errorCode) == [.unknownTopicOrPartition, .unknownTopicOrPartition, .none])
+        }
+    }
+
     @Test func recordsAreDeletedUpToAnOffsetOrTheHighWatermark() async throws {
         try await TestBroker.with { broker in
             let topic = try await broker.createTopic("a", partitions: 2)
@@ -244,9 +253,14 @@ import Testing
                 for partition in topic.partitions { try await broker.append([UInt8(index)], to: partition, timestamp: 5) }
             }
             let client = try broker.connect()
-            let first = try client.ask(DeleteRecordsRequest("a", [(0, 3), (1, 6), (2, 0), (1, -2)])).topics[0].partitions
-            #expect(first.map(\.errorCode) == [.none, .offsetOutOfRange, .unknownTopicOrPartition, .offsetOutOfRange])
-            #expect(first.map(\.lowWatermark) == [3, -1, -1, -1])
+            let first = try client.ask(DeleteRecordsRequest("a", [(0, 3), (1, 6), (2, 0)])).topics[0].partitions
+            #expect(first.map(\.errorCode) == [.none, .offsetOutOfRange, .unknownTopicOrPartition])
+            #expect(first.map(\.lowWatermark) == [3, -1, -1])
+            let negative = try client.ask(DeleteRecordsRequest("a", [(1, -2)])).topics[0].partitions
+            #expect(negative.map(\.errorCode) == [.offsetOutOfRange] && negative.map(\.lowWatermark) == [-1])
+            // What is said last of a partition counts, and is answered once.
+            let twice = try client.ask(DeleteRecordsRequest("a", [(1, 6), (0, 1), (1, 2)])).topics[0].partitions
+            #expect(twice.map(\.partitionIndex) == [1, 0] && twice.map(\.lowWatermark) == [2, 3])
             // Going back changes nothing and says where the log begins.
             let second = try client.ask(DeleteRecordsRequest("a", [(0, 1), (1, -1)]), version: 0).topics[0].partitions
             #expect(second.map(\.lowWatermark) == [3, 5])

@@ -152,4 +152,33 @@ import Testing
         #expect(!use(first, epoch: 2, at: start + .seconds(231)))
         #expect(sessions.count == 2)
     }
+
+    /// They may be partitions that there are not, and outlive their client.
+    @Test func thePartitionsOfAllSessionsAreBounded() throws {
+        let sessions = FetchSessions(slotCount: 9, targetsMax: 10)
+        let directory = try TemporaryStore()
+        defer { directory.close() }
+        func plan(_ partitions: Range<Int32>, _ session: (Int32, Int32)) -> FetchSessions.Outcome {
+            sessions.plan(FetchRequest("none", partitions.map { ($0, 0) }, session: session), version: 12, store: directory.store)
+        }
+        guard case .plan(let opened) = plan(0..<8, (0, 0)), let id = opened.session?.id else {
+            Issue.record("there is room for a session of 8")
+            return
+        }
+        guard case .plan(let other) = plan(0..<3, (0, 0)) else {
+            Issue.record("without a session, what is asked for is answered")
+            return
+        }
+        #expect(other.session == nil && other.targets.count == 3)
+        guard case .plan(let grown) = plan(6..<10, (id, 1)) else {
+            Issue.record("there is room for two more")
+            return
+        }
+        #expect(grown.targets.count == 10)
+        guard case .refused(.fetchSessionIDNotFound) = plan(10..<11, (id, 2)) else {
+            Issue.record("one too many")
+            return
+        }
+        #expect(sessions.count == 0)
+    }
 }

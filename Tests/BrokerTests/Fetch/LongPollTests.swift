@@ -54,6 +54,31 @@ import Testing
         }
     }
 
+    /// Of a topic that is there, a partition is missing and not the topic.
+    @Test func aPartitionBeyondTheTopicsIsUnknownByIDToo() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("known")
+            var request = FetchRequest("", [(3, 0)], maxWaitMs: 60_000)
+            request.topics[0].topicID = topic.id
+            #expect(try broker.connect().ask(request, version: 13).partitions.map(\.errorCode) == [.unknownTopicOrPartition])
+        }
+    }
+
+    /// KIP-595: who tells the epoch of its last record is told where the log parted from its own, or that they have nothing in common.
+    @Test(arguments: [(0, 1, ErrorCode.none, nil), (0, 9, .none, 2), (5, 1, .offsetOutOfRange, nil), (5, 9, .offsetOutOfRange, nil)] as [(Int32, Int64, ErrorCode, Int64?)])
+    func whoTellsItsLastEpoch(lastFetchedEpoch: Int32, offset: Int64, errorCode: ErrorCode, end: Int64?) async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("parted")
+            for _ in 0..<2 { try await broker.append([1], to: topic.partitions[0], timestamp: 1) }
+            var request = FetchRequest("parted", [(0, offset)], maxWaitMs: 60_000)
+            request.topics[0].partitions[0].lastFetchedEpoch = lastFetchedEpoch
+            let partition = try #require(try broker.connect().ask(request, version: 12).partitions.first)
+            #expect(partition.errorCode == errorCode)
+            #expect(partition.divergingEpoch.endOffset == end ?? -1 && partition.divergingEpoch.epoch == (end == nil ? -1 : 0))
+            #expect((partition.records?.length ?? 0 > 0) == (errorCode == .none && end == nil))
+        }
+    }
+
     @Test func aClientThatLeavesTakesItsWaitingFetchAlong() async throws {
         try await TestBroker.with { broker in
             try await broker.createTopic("left")
@@ -63,6 +88,51 @@ import Testing
                 while await broker.parkedFetchCount() < 5 { await Task.yield() }
             }
             while await broker.parkedFetchCount() > 0 { await Task.yield() }
+        }
+    }
+
+    @Test func aFetchThatWaitsTakesNoRoomThatOthersNeed() async throws {
+        try await TestBroker.with(["queued.max.request.bytes=1048576"]) { broker in
+            try await broker.createTopic("quiet")
+            let client = try broker.connect()
+            var fetch = FetchRequest("quiet", [(0, 0)], maxWaitMs: 600_000)
+            fetch.rackID = String(repeating: "r", count: 2 << 20)
+            try client.send(fetch, version: 12)
+            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            #expect(broker.server.context.requestBytes.usedBytes == 0)
+            #expect(try !broker.connect().ask(ApiVersionsRequest(), version: 0).apiKeys.isEmpty)
+        }
+    }
+
+    /// The topic's name may mean another one by then: the client is told to look.
+    @Test(arguments: [false, true]) func theEndOfATopicIsToldToWhoWaits(isMadeAnew: Bool) async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("ended")
+            let client = try broker.connect()
+            let fetch = try client.send(FetchRequest("ended", [(0, 0)], maxWaitMs: 600_000), version: 12)
+            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            async let deleted = broker.store.perform(.deleteTopic(id: topic.id))
+            if isMadeAnew { _ = await (deleted, broker.store.perform(.createTopic(name: "ended", id: nil, partitionCount: 1, configs: [:]))) }
+            _ = await deleted
+            let answer = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)
+            #expect(answer.partitions.map(\.errorCode) == [.unknownTopicOrPartition])
+            #expect(await broker.parked { $0.watchedCount } == 0)
+        }
+    }
+
+    @Test func aPartitionIsFetchedOnceHoweverOftenItIsNamed() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("often")
+            let request = FetchRequest("often", [(0, 0), (0, 0), (0, 0)], maxWaitMs: 60_000)
+            let clients = try (0..<3).map { _ in try broker.connect() }
+            let fetches = try clients.map { try $0.send(request, version: 12) }
+            while await broker.parkedFetchCount() < 3 { await Task.yield() }
+            try await broker.append([1], to: topic.partitions[0], timestamp: 1)
+            for (client, fetch) in zip(clients, fetches) {
+                let answer = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)
+                #expect(answer.partitions.count == 1 && answer.recordBytes(0) ?? 0 > 61)
+            }
+            #expect(await broker.parked { $0.watchedCount } == 0)
         }
     }
 

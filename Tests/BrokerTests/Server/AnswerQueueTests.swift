@@ -34,8 +34,23 @@ import Testing
         #expect(queue.answerBytes == 1000)
         _ = queue.fill(third, answer(3))
         #expect(queue.answerBytes == 1)
-        #expect(queue.abandon().requestBytes == 50)
+        #expect(queue.abandon().heldBytes == 50)
         #expect(queue.isEmpty)
+    }
+
+    /// The client has as many bytes under way as before, the broker holds them no longer.
+    @Test func aRequestThatWaitsForOthersIsNotHeld() {
+        var queue = AnswerQueue()
+        let first = queue.reserve(requestBytes: 100)
+        _ = queue.reserve(requestBytes: 50)
+        #expect([queue.release(first), queue.release(first)] == [100, 0])
+        #expect(queue.requestBytes == 150)
+        #expect(queue.abandon().heldBytes == 50)
+        let third = queue.reserve(requestBytes: 7)
+        #expect(queue.release(third) == 7)
+        #expect(queue.fill(third, answer(3)) == 0)
+        #expect(queue.requestBytes == 0)
+        #expect(queue.release(third) == 0)
     }
 }
 

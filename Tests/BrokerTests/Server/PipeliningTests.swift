@@ -61,6 +61,24 @@ import Testing
         }
     }
 
+    /// Members that wait for others must not keep the others' requests from being read.
+    @Test func aMemberThatWaitsTakesNoRoomThatOthersNeed() async throws {
+        try await TestBroker.with(["queued.max.request.bytes=1048576", "group.initial.rebalance.delay.ms=600000"]) { broker in
+            let join = JoinGroupRequest {
+                $0.groupID = "g"
+                $0.sessionTimeoutMs = 30_000
+                $0.rebalanceTimeoutMs = 600_000
+                $0.protocolType = "consumer"
+                $0.protocols = [JoinGroupRequest.GroupProtocol { ($0.name, $0.metadata) = ("range", [UInt8](repeating: 1, count: (1 << 20) - 13)) }]
+            }
+            let member = try broker.connect()
+            try member.send(join, version: 2)
+            while broker.server.context.groups.list(states: [], types: []).isEmpty { await Task.yield() }
+            #expect(try !broker.connect().ask(ApiVersionsRequest(), version: 0).apiKeys.isEmpty)
+            #expect(broker.server.context.requestBytes.usedBytes == 0)
+        }
+    }
+
     /// What a client has sent before it hangs up is kept.
     @Test func recordsOfAClientThatLeavesAtOnceAreAppended() async throws {
         try await TestBroker.with { broker in
@@ -73,6 +91,23 @@ import Testing
             let reader = try broker.connect()
             let fetched = try reader.ask(FetchRequest("left", [(0, 0)], maxWaitMs: 15_000), version: 12)
             #expect(fetched.recordBytes(0) == one.count)
+        }
+    }
+
+    @Test func stoppingSendsAnAnswerToItsEnd() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("long", configs: ["max.message.bytes": "20000000"])
+            for _ in 0..<12 { try await broker.append([UInt8](repeating: 1, count: 1 << 20), to: topic.partitions[0], timestamp: 1) }
+            let client = try broker.connect()
+            var request = FetchRequest("long", [(0, 0)], minBytes: 12 << 20, partitionMaxBytes: 20 << 20)
+            request.maxBytes = 20 << 20
+            let fetch = try client.send(request, version: 12)
+            // More than the sockets take: the rest waits in the channel.
+            try client.awaitAnswer()
+            for lane in broker.server.context.lanes { try await lane.loop.submit { lane.drain() }.get() }
+            let answer = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)
+            #expect(answer.recordBytes(0) ?? 0 > 12 << 20)
+            #expect(client.isClosed())
         }
     }
 
@@ -94,9 +129,12 @@ import Testing
 }
 
 extension TestBroker {
-    func parkedFetchCount() async -> Int {
-        var count = 0
-        for lane in server.context.lanes { count += (try? await lane.loop.submit { lane.parked.count }.get()) ?? 0 }
-        return count
+    func parkedFetchCount() async -> Int { await parked { $0.count } }
+
+    /// The sum over all loops.
+    func parked(_ count: @escaping @Sendable (ParkedFetches) -> Int) async -> Int {
+        var sum = 0
+        for lane in server.context.lanes { sum += (try? await lane.loop.submit { count(lane.parked) }.get()) ?? 0 }
+        return sum
     }
 }

@@ -26,6 +26,22 @@ import Testing
         }
     }
 
+    /// Of a compressed batch, a thousand times as much may come out, and other clients wait for it.
+    @Test func whatComesOutOfAllBatchesOfARequestIsBounded() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("opened", configs: ["cleanup.policy": "compact"])
+            var builder = RecordBatchBuilder()
+            builder.append(key: [1], value: [UInt8](repeating: 0, count: 60 << 20), timestamp: 1)
+            let one = try builder.finish(codec: .zstd)
+            let slice = FrameSlice(offset: 0, length: one.count)
+            let request = ProduceRequest("opened", Array(repeating: (0, slice), count: 10))
+            let answer = try broker.connect().ask(request, version: 9, records: one)
+            // 512 MiB have room for eight.
+            #expect(errors(answer) == Array(repeating: .none, count: 8) + [.messageTooLarge, .messageTooLarge])
+            #expect(topic.partitions[0].highWatermark == 8)
+        }
+    }
+
     @Test func aPartitionNamedTwiceIsAppendedToTwiceInOrder() async throws {
         try await TestBroker.with { broker in
             try await broker.createTopic("twice")

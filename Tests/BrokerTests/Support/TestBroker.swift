@@ -81,12 +81,17 @@ extension Store {
         let batch = try builder.finish()
         let frame = Frame(batch)
         guard let header = RecordBatchHeader(frame.span, at: 0) else { throw WireClient.Failure(description: "no header") }
-        let append = Append(partition: partition, frame: frame, slice: FrameSlice(offset: 0, length: batch.count), header: header)
-        let results = await withCheckedContinuation { continuation in
-            submit([.append([append], lane: DirectLane.shared) { continuation.resume(returning: $0) }])
-        }
+        let results = await append([
+            Append(partition: partition, frame: frame, slice: FrameSlice(offset: 0, length: batch.count), header: header)
+        ])
         guard results[0].errorCode == .none else { throw WireClient.Failure(description: "refused: \(results[0])") }
         return results[0].baseOffset
+    }
+
+    func append(_ appends: [Append]) async -> [AppendResult] {
+        await withCheckedContinuation { continuation in
+            submit([.append(appends, lane: DirectLane.shared) { continuation.resume(returning: $0) }])
+        }
     }
 }
 
