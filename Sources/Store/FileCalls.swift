@@ -8,6 +8,13 @@ func syncPath(_ path: String) throws(StoreError) {
     guard fsync(descriptor) == 0 else { throw .lastCall("syncing \(path)") }
 }
 
+/// Whether the open file is the one that has this name now.
+func isFile(_ descriptor: Int32, named path: String) -> Bool {
+    var opened = stat()
+    var named = stat()
+    return fstat(descriptor, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino && opened.st_dev == named.st_dev
+}
+
 extension StoreError {
     /// Why the system call that has just failed did (`errno`).
     static func lastCall(_ doing: String) -> StoreError { .system("\(doing): \(String(cString: strerror(errno)))") }

@@ -5,18 +5,12 @@ internal import Synchronization
 
 /// A file that LMDB writes a copy to, no faster than it is told: at full speed a copy takes the disk from everyone who waits for a sync.
 struct PacedFile {
+    let descriptor: Int32
     let path: String
     let bytesPerSecond: Int
 
-    /// What is written at one time, around the page cache where the file system knows how.
+    /// What is written at one time.
     private static let pieceByteCount = 1 << 20
-
-    /// `O_DIRECT`, which the module of the C library does not show.
-    #if arch(arm64)
-        private static let direct: Int32 = 0o200000
-    #else
-        private static let direct: Int32 = 0o40000
-    #endif
 
     private final class Outcome: Sendable {
         let error = Mutex<LMDBError?>(nil)
@@ -25,8 +19,6 @@ struct PacedFile {
 
     /// Has LMDB write into a pipe on a thread of its own, and puts what comes out into the file.
     func copy(_ environment: Environment, compacting: Bool) throws(StoreError) {
-        let file = try create()
-        defer { close(file) }
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw .lastCall("making a pipe") }
         let (source, sink) = (ends[0], ends[1])
@@ -37,26 +29,14 @@ struct PacedFile {
             close(sink)
             outcome.isThere.signal()
         }
-        let written = fill(file, from: source)
+        let written = fill(from: source)
         outcome.isThere.wait()
         if let error = outcome.error.withLock({ $0 }) { throw .system("copying the store to \(path): \(error)") }
         try written.get()
     }
 
-    private func create() throws(StoreError) -> Int32 {
-        let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
-        // Not every file system can write around the cache (tmpfs).
-        for flags in [flags | Self.direct, flags] {
-            let file = open(path, flags, 0o640)
-            if file >= 0 { return file }
-            guard errno == EINVAL else { break }
-            unlink(path)
-        }
-        throw .lastCall("making \(path)")
-    }
-
     /// Takes everything out of the pipe, also after a failure: LMDB knows no other end.
-    private func fill(_ file: Int32, from source: Int32) -> Result<Void, StoreError> {
+    private func fill(from source: Int32) -> Result<Void, StoreError> {
         let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.pieceByteCount, alignment: 4096)
         defer { piece.deallocate() }
         let start = ContinuousClock.now
@@ -64,7 +44,7 @@ struct PacedFile {
         var result = Result<Void, StoreError>.success(())
         while let count = Self.fill(piece, from: source), count > 0 {
             guard case .success = result else { continue }
-            do throws(StoreError) { try write(UnsafeRawBufferPointer(rebasing: piece[..<count]), to: file) } catch { result = .failure(error) }
+            do throws(StoreError) { try write(UnsafeRawBufferPointer(rebasing: piece[..<count])) } catch { result = .failure(error) }
             total += count
             let early = start + .seconds(Double(total) / Double(bytesPerSecond)) - .now
             if early > .zero { usleep(UInt32(clamping: Int(early / .microseconds(1)))) }
@@ -87,10 +67,10 @@ struct PacedFile {
         return count
     }
 
-    private func write(_ piece: UnsafeRawBufferPointer, to file: Int32) throws(StoreError) {
+    private func write(_ piece: UnsafeRawBufferPointer) throws(StoreError) {
         var done = 0
         while done < piece.count {
-            let more = Glibc.write(file, piece.baseAddress?.advanced(by: done), piece.count - done)
+            let more = Glibc.write(descriptor, piece.baseAddress?.advanced(by: done), piece.count - done)
             if more < 0 {
                 if errno == EINTR { continue }
                 throw .lastCall("writing \(path)")

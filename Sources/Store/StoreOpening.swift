@@ -40,13 +40,28 @@ struct StoreOpening {
             if name == "data.mdb" { return }
             if ![".", "..", "lost+found", "lock.mdb"].contains(name) { others.append(name) }
         }
+        if others.contains("data.mdb.partial") {
+            throw .cannotOpen("\(directory) is not a store: it holds what an interrupted copy has left (data.mdb.partial); make the copy again")
+        }
         if let other = others.min() {
             throw .cannotOpen(
                 "\(directory) is not a store: it holds no data.mdb but other files (\(other)…); name an empty or new directory with --data")
         }
     }
 
-    static func openEnvironment(_ directory: String, _ options: Environment.Options) throws(StoreError) -> Environment {
+    /// Opens what is whole. Everything that is read later may be looked for in the map without fear.
+    private static func openEnvironment(_ directory: String, _ options: Environment.Options) throws(StoreError) -> Environment {
+        let environment = try openFile(directory, options)
+        let missing = try lmdb("opening the store in \(directory)") { () throws(LMDBError) in try environment.missingPageCount() }
+        guard missing == 0 else {
+            throw .cannotOpen(
+                "\(directory)/data.mdb is cut off: \(missing) of its \(environment.information().pageCount) pages are missing, as when a copy was interrupted; "
+                    + "make the copy again, or use another one")
+        }
+        return environment
+    }
+
+    private static func openFile(_ directory: String, _ options: Environment.Options) throws(StoreError) -> Environment {
         do { return try Environment(path: directory, options: options) } catch {
             switch error {
             case .invalid: throw .cannotOpen("\(directory)/data.mdb is not an LMDB environment, so \(directory) is not a store")
@@ -141,18 +156,12 @@ final class DirectoryLock: Sendable {
                 throw .cannotOpen("the data directory \(directory) is in use by another broker")
             }
             // A compaction that ended in between has put another file in its place.
-            if Self.isSame(descriptor, path) {
+            if isFile(descriptor, named: path) {
                 self.descriptor = descriptor
                 return
             }
             Glibc.close(descriptor)
         }
-    }
-
-    private static func isSame(_ descriptor: Int32, _ path: String) -> Bool {
-        var opened = stat()
-        var named = stat()
-        return fstat(descriptor, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino && opened.st_dev == named.st_dev
     }
 
     /// Called once.

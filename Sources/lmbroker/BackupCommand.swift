@@ -37,7 +37,7 @@ struct BackupCommand: ParsableCommand {
     var quiet = false
 
     func validate() throws {
-        if let rate, !(rate > 0 && rate < 1e9) { throw ValidationError("--rate is in megabytes a second, more than nothing.") }
+        if let rate, !(rate >= 1e-6 && rate < 1e9) { throw ValidationError("--rate is in megabytes a second, 0.000001 at least.") }
     }
 
     func run() throws {

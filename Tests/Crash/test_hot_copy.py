@@ -11,9 +11,10 @@ import time
 
 import pytest
 
-from broker import lmbroker, run_tool, verify
+from broker import BINARY, lmbroker, run_tool, verify
 from ledger import Ledger
 from records import batch
+from waiting import wait_for
 from wire_requests import produce
 
 COPIES = 10
@@ -76,6 +77,31 @@ def test_a_backup_keeps_to_its_rate(start_broker, topic, tmp_path, compact):
     for name, rate in (("quick", []), ("as-quick", ["--rate", "100000"])):
         lmbroker("backup", tmp_path / name, "--data", broker.directory, *rate, *compact)
     assert (tmp_path / "quick/data.mdb").read_bytes() == (tmp_path / "as-quick/data.mdb").read_bytes()
+
+
+def names(directory):
+    return {path.name for path in directory.iterdir()}
+
+
+@pytest.mark.parametrize("end", [subprocess.Popen.kill, subprocess.Popen.terminate], ids=["kill", "terminate"])
+def test_an_interrupted_backup_is_none_and_the_next_one_takes_its_place(start_broker, topic, tmp_path, end):
+    broker = start_broker()
+    broker.create_topic(topic)
+    with broker.connect() as connection:
+        for number in range(100):
+            assert produce(connection, topic, batch([b"%03d" % number * 70_000])).error_code == 0
+    copy, partial = tmp_path / "copy", tmp_path / "copy/data.mdb.partial"
+    process = subprocess.Popen([BINARY, "backup", copy, "--data", broker.directory, "--rate", "1"])
+    wait_for(lambda: partial.exists() and partial.stat().st_size > 2 << 20, "the copy to be under way")
+    done = lmbroker("backup", copy, "--data", broker.directory, check=False)
+    assert done.returncode == 1 and "another copy" in done.stderr
+    end(process)
+    process.wait()
+    assert names(copy) == {"data.mdb.partial"} and partial.stat().st_size < 20e6
+    assert lmbroker("verify", copy, check=False).returncode == 1
+    lmbroker("backup", copy, "--data", broker.directory)
+    assert names(copy) == {"data.mdb"}
+    verify(copy)
 
 
 def test_a_paced_backup_without_room_fails_and_leaves_nothing(start_broker, topic, tmp_path):

@@ -1,12 +1,14 @@
 """Judges: a data directory that cannot be served is refused with a sentence and a non-zero exit, and left alone."""
 
+import os
 import struct
 import subprocess
 
 import pytest
 
-from broker import Broker, run_tool, verify
-from records import crc32c
+from broker import Broker, lmbroker, run_tool, verify
+from records import batch, crc32c
+from wire_requests import produce
 
 
 def refused(directory, log_path):
@@ -48,6 +50,33 @@ def test_a_file_that_is_no_store(tmp_path, content):
     (directory / "data.mdb").write_bytes(content)
     refused(directory, tmp_path / "log")
     assert (directory / "data.mdb").read_bytes() == content, "what is not ours must not be touched"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.99])
+def test_a_file_that_is_cut_off(start_broker, topic, tmp_path, share):
+    """As `mdb_copy` or `cp` leave it when they are interrupted."""
+    broker = start_broker()
+    broker.create_topic(topic)
+    with broker.connect() as connection:
+        for number in range(20):
+            assert produce(connection, topic, batch([b"%03d" % number * 70_000])).error_code == 0
+    broker.stop()
+    data = broker.directory / "data.mdb"
+    length = int(data.stat().st_size * share)
+    os.truncate(data, length)
+    assert "is cut off" in refused(broker.directory, tmp_path / "log")
+    for command in (["verify"], ["stat"], ["compact"], ["backup", tmp_path / "copy", "--data"]):
+        done = lmbroker(*command, broker.directory, check=False)
+        assert done.returncode == 1 and "is cut off" in done.stderr, command
+    assert data.stat().st_size == length, "what is left must not be touched"
+
+
+def test_what_an_interrupted_copy_has_left(tmp_path):
+    directory = tmp_path / "data"
+    directory.mkdir()
+    (directory / "data.mdb.partial").write_bytes(b"half of it")
+    assert "data.mdb.partial" in refused(directory, tmp_path / "log")
+    assert [path.name for path in directory.iterdir()] == ["data.mdb.partial"]
 
 
 def test_somebody_elses_environment(tmp_path):

@@ -113,10 +113,40 @@ import Testing
         }
     }
 
+    private func names(_ path: String) throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
+
+    @Test(arguments: [nil, 1 << 30] as [Int?])
+    func whatAnInterruptedCopyLeftIsWrittenOver(bytesPerSecond: Int?) throws {
+        let store = try Store.open(directory: directory.subdirectory("live"), options: smallOptions())
+        _ = try store.append(makeBatch([[UInt8](repeating: 1, count: 300_000)]), to: store.makeTopic("t").partitions[0])
+        let copy = directory.subdirectory("copy")
+        try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+        try Data(repeating: 7, count: 5_000_000).write(to: URL(fileURLWithPath: copy + "/data.mdb.partial"))
+        try store.backup(to: copy, bytesPerSecond: bytesPerSecond)
+        #expect(try names(copy) == ["data.mdb"])
+        let byteCount = try FileManager.default.attributesOfItem(atPath: copy + "/data.mdb")[.size] as? Int
+        #expect(byteCount ?? .max < 5_000_000, "nothing of what was there is left behind the copy")
+        #expect(try StoreVerifier.verify(directory: copy, mapByteCount: 1 << 36).problems == [])
+    }
+
+    @Test func oneCopyAtATimeIsWrittenIntoADirectory() throws {
+        let store = try Store.open(directory: directory.subdirectory("live"), options: smallOptions())
+        let copy = directory.subdirectory("copy")
+        try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+        let other = open(copy + "/data.mdb.partial", O_WRONLY | O_CREAT, 0o640)
+        #expect(flock(other, LOCK_EX) == 0)
+        #expect(throws: StoreError.system("another copy is being made in \(copy)")) { try store.backup(to: copy) }
+        #expect(try names(copy) == ["data.mdb.partial"], "which is the other's")
+        close(other)
+        try store.backup(to: copy)
+        #expect(try names(copy) == ["data.mdb"])
+    }
+
     @Test func aTargetThatCannotTakeTheCopyIsAnError() throws {
         let store = try Store.open(directory: directory.subdirectory("live"), options: smallOptions())
         #expect(throws: StoreError.self) { try store.backup(to: directory.path + "/no/such/place") }
         #expect(throws: StoreError.self) { try store.backup(to: directory.subdirectory("live")) }
+        #expect(try names(directory.subdirectory("live")) == ["data.mdb", "lock.mdb"])
         let copy = directory.subdirectory("copy")
         try store.backup(to: copy)
         #expect(throws: StoreError.self) { try store.backup(to: copy) }

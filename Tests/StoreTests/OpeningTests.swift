@@ -38,6 +38,48 @@ import Testing
         #expect(throws: StoreError.self) { try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36) }
     }
 
+    private func byteCount(_ path: String) throws -> Int {
+        try #require(FileManager.default.attributesOfItem(atPath: path + "/data.mdb")[.size] as? Int)
+    }
+
+    @Test func aFileThatIsCutOffIsRefusedByEverybody() throws {
+        let (path, _) = try closedStore(directory) { store, partition in
+            for size in [1, 3_000, 900_000] { _ = try store.append(makeBatch([[UInt8](repeating: 1, count: size)]), to: partition) }
+        }
+        let whole = try byteCount(path)
+        for length in [whole - 4096, whole - 5000, whole / 2, 3 * 4096, 2 * 4096] {
+            truncate(path + "/data.mdb", length)
+            #expect(try refusal(path).contains("is cut off"), "\(length) of \(whole) bytes")
+            for look: () throws -> Void in [
+                { _ = try StoreVerifier.verify(directory: path, mapByteCount: 1 << 36) }, { _ = try StoreInspection(of: path) },
+                { _ = try Store.compact(path) }, { try Store.backup(of: path, to: directory.subdirectory("copy")) },
+            ] {
+                #expect(throws: StoreError.self, performing: look)
+            }
+            #expect(try byteCount(path) == length)
+        }
+    }
+
+    /// LMDB writes no page that a commit takes at the end of the file and gives up itself.
+    @Test func aFileThatEndsInPagesThatNobodyHasUsedIsWhole() throws {
+        let (path, _) = try closedStore(directory) { store, partition in
+            for size in [1, 3_000, 90_000] { _ = try store.append(makeBatch([[UInt8](repeating: 1, count: size)]), to: partition) }
+        }
+        try damage(path) { transaction, databases throws(LMDBError) in
+            try transaction.put("unwanted", [UInt8](repeating: 1, count: 1 << 20), in: databases.meta)
+            try transaction.delete("unwanted", in: databases.meta)
+        }
+        #expect(try StoreInspection(of: path).fileByteCount > byteCount(path) + 900_000)
+        #expect(try StoreVerifier.verify(directory: path, mapByteCount: 1 << 36).problems == [])
+        let store = try Store.open(directory: path, options: smallOptions())
+        _ = try store.makeTopic("u")
+    }
+
+    @Test func whatAnInterruptedCopyLeftIsNoStore() throws {
+        try Data(repeating: 1, count: 50_000).write(to: URL(fileURLWithPath: directory.path + "/data.mdb.partial"))
+        #expect(try refusal(directory.path).contains("interrupted copy"))
+    }
+
     @Test func anotherProgramsEnvironmentIsRefused() throws {
         try {
             let environment = try Environment(path: directory.path, options: .init(mapByteCount: 1 << 36))
