@@ -22,6 +22,9 @@ public enum PartitionPlace: Sendable, Hashable {
         case .maxTimestamp: -3
         }
     }
+
+    /// Nil where the partition's leader is to be asked.
+    var knownOffset: Int64? { if case .offset(let offset) = self { offset } else { nil } }
 }
 
 /// Which records a reader sees.
@@ -33,29 +36,31 @@ public enum IsolationLevel: Int8, Sendable {
 
 extension Admin {
     /// The offsets of places, by asking the partitions' leaders.
+    ///
+    /// - Parameter limit: How long to ask again; nil for the cluster's `operationTimeout`.
     public func offsets(
-        _ places: [TopicPartition: PartitionPlace], isolation: IsolationLevel = .readUncommitted
+        _ places: [TopicPartition: PartitionPlace], isolation: IsolationLevel = .readUncommitted, within limit: Duration? = nil
     ) async throws(ClientError) -> [TopicPartition: Int64] {
         var found: [TopicPartition: Int64] = [:]
         var endless: [TopicPartition: PartitionPlace] = [:]
         var asked: [TopicPartition: PartitionPlace] = [:]
         for (partition, place) in places {
-            if case .offset(let offset) = place { found[partition] = offset } else { asked[partition] = place }
+            if let offset = place.knownOffset { found[partition] = offset } else { asked[partition] = place }
         }
-        for (partition, offset) in try await ask(asked, isolation) {
+        for (partition, offset) in try await ask(asked, isolation, within: limit) {
             if offset >= 0 { found[partition] = offset } else { endless[partition] = .latest }
         }
-        if !endless.isEmpty { found.merge(try await ask(endless, isolation)) { $1 } }
+        if !endless.isEmpty { found.merge(try await ask(endless, isolation, within: limit)) { $1 } }
         return found
     }
 
     /// Asks until every partition has answered.
     private func ask(
-        _ places: [TopicPartition: PartitionPlace], _ isolation: IsolationLevel
+        _ places: [TopicPartition: PartitionPlace], _ isolation: IsolationLevel, within limit: Duration?
     ) async throws(ClientError) -> [TopicPartition: Int64] {
         var found: [TopicPartition: Int64] = [:]
         if places.isEmpty { return found }
-        return try await atLeaders(Array(places.keys)) { (connection, partitions) async throws(ClientError) in
+        return try await atLeaders(Array(places.keys), within: limit) { (connection, partitions) async throws(ClientError) in
             let wanted = partitions.filter { found[$0] == nil }
             if wanted.isEmpty { return found }
             let request = ListOffsetsRequest {
@@ -117,10 +122,11 @@ extension Admin {
     /// Does `operation` once for each broker that leads some of `partitions`, with fresh metadata after a failure.
     /// - Returns: what the last call returned.
     func atLeaders<Result>(
-        _ partitions: [TopicPartition], _ operation: (Connection, [TopicPartition]) async throws(ClientError) -> Result
+        _ partitions: [TopicPartition], within limit: Duration? = nil,
+        _ operation: (Connection, [TopicPartition]) async throws(ClientError) -> Result
     ) async throws(ClientError) -> Result {
         let topics = Array(Set(partitions.map(\.topic)))
-        return try await cluster.retrying { () async throws(ClientError) in
+        return try await cluster.retrying(within: limit) { () async throws(ClientError) in
             let metadata = try await cluster.refresh(topics)
             var byLeader: [Int32: [TopicPartition]] = [:]
             for partition in partitions {

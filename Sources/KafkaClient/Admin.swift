@@ -103,23 +103,33 @@ public struct Admin: Sendable {
     func atController<Result>(
         _ operation: (Connection) async throws(ClientError) -> Result
     ) async throws(ClientError) -> Result {
-        try await cluster.retrying { () async throws(ClientError) in
-            do throws(ClientError) {
-                return try await operation(try await cluster.controller())
-            } catch {
-                if error.code == .notController { try await cluster.refresh([]) }
-                throw error
-            }
-        }
+        try await retrying { () async throws(ClientError) in try await operation(try await cluster.controller()) }
     }
 
     /// Does `operation` at a broker by its id, for what only that one knows.
     func atBroker<Result>(
         _ id: Int32, _ operation: (Connection) async throws(ClientError) -> Result
     ) async throws(ClientError) -> Result {
+        var lastSeen: BrokerAddress?
+        return try await retrying { () async throws(ClientError) in
+            if lastSeen == nil, cluster.metadata.brokers[id] == nil { try await cluster.refresh([]) }
+            // While it starts anew, the others may not list it.
+            lastSeen = cluster.metadata.brokers[id] ?? lastSeen
+            let connection = if let lastSeen { try await cluster.connection(to: lastSeen) } else { try await cluster.connection(to: id) }
+            return try await operation(connection)
+        }
+    }
+
+    /// Does `operation` again while it may succeed later, and asks anew where the brokers are when one did not answer, or says that
+    /// another is the controller.
+    private func retrying<Result>(_ operation: () async throws(ClientError) -> Result) async throws(ClientError) -> Result {
         try await cluster.retrying { () async throws(ClientError) in
-            if cluster.metadata.brokers[id] == nil { try await cluster.refresh([]) }
-            return try await operation(try await cluster.connection(to: id))
+            do throws(ClientError) { return try await operation() } catch {
+                let mayBeElsewhere = error.code == nil ? error.isRetriable : error.code == .notController
+                // Who knows no broker yet has just asked all there are.
+                if mayBeElsewhere, cluster.metadata.revision > 0 { _ = try? await cluster.refresh([]) }
+                throw error
+            }
         }
     }
 

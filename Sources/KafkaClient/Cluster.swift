@@ -72,12 +72,13 @@ public final class Cluster: Sendable {
             $0.topics = topics?.map { name in MetadataRequest.Topic { $0.name = name } }
             $0.allowAutoTopicCreation = allowAutoTopicCreation
         }
+        let version = connection.version(of: MetadataRequest.self) ?? 0
         let response = try await connection.call(request)
         if response.errorCode != .none { throw .broker(response.errorCode, "\(connection.address) gives no metadata") }
         return state.withLock { state in
             // An answer about everything also says which topics are no more.
             if topics == nil { state.metadata.topics = [:] }
-            state.metadata.merge(response)
+            state.metadata.merge(response, version: version)
             return state.metadata
         }
     }

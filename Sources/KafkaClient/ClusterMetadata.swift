@@ -19,6 +19,7 @@ public struct ClusterMetadata: Sendable {
         public var index: Int32
         /// The broker that takes its reads and writes; nil while there is none.
         public var leader: Int32?
+        /// Counts the changes of leader (KIP-101); −1 where brokers do not tell, or not reliably (before Kafka 2.4).
         public var leaderEpoch: Int32
         public var replicas: [Int32]
         public var inSyncReplicas: [Int32]
@@ -43,13 +44,15 @@ public struct ClusterMetadata: Sendable {
     public internal(set) var revision = 0
 
     /// The broker that leads a partition, or nil while that is not known.
-    public func leader(of partition: TopicPartition) -> Int32? {
+    public func leader(of partition: TopicPartition) -> Int32? { facts(of: partition)?.leader }
+
+    func facts(of partition: TopicPartition) -> Partition? {
         guard let topic = topics[partition.topic], topic.partitions.indices.contains(Int(partition.partition)) else { return nil }
-        return topic.partitions[Int(partition.partition)].leader
+        return topic.partitions[Int(partition.partition)]
     }
 
-    /// Takes over an answer: all that it says about brokers, and the topics that it names.
-    mutating func merge(_ response: MetadataResponse) {
+    /// Takes over an answer of some version: all that it says about brokers, and the topics that it names.
+    mutating func merge(_ response: MetadataResponse, version: Int16) {
         revision += 1
         clusterID = response.clusterID ?? clusterID
         controller = response.controllerID >= 0 ? response.controllerID : nil
@@ -59,18 +62,18 @@ public struct ClusterMetadata: Sendable {
         }
         for topic in response.topics {
             guard let name = topic.name else { continue }
-            topics[name] = Topic(topic, name: name)
+            topics[name] = Topic(topic, name: name, hasEpochs: version >= 9)
         }
     }
 }
 
 extension ClusterMetadata.Topic {
-    init(_ topic: MetadataResponse.Topic, name: String) {
+    init(_ topic: MetadataResponse.Topic, name: String, hasEpochs: Bool) {
         self.init(
             name: name, id: topic.topicID, isInternal: topic.isInternal,
             partitions: topic.partitions.sorted { $0.partitionIndex < $1.partitionIndex }.map {
                 ClusterMetadata.Partition(
-                    index: $0.partitionIndex, leader: $0.leaderID >= 0 ? $0.leaderID : nil, leaderEpoch: $0.leaderEpoch,
+                    index: $0.partitionIndex, leader: $0.leaderID >= 0 ? $0.leaderID : nil, leaderEpoch: hasEpochs ? $0.leaderEpoch : -1,
                     replicas: $0.replicaNodes, inSyncReplicas: $0.isrNodes)
             },
             error: topic.errorCode)

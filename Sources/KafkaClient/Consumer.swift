@@ -22,7 +22,7 @@ public final class Consumer: Sendable {
         /// Who waits is to look around, though there are no records.
         var isPoked = false
         /// Partitions that are not read for now, and where they go on.
-        var paused: [TopicPartition: Int64] = [:]
+        var paused: [TopicPartition: PartitionPlace] = [:]
     }
 
     public let cluster: Cluster
@@ -53,15 +53,15 @@ public final class Consumer: Sendable {
                 state.failure = nil
                 state.paused = [:]
             }
-            fetcher.assign(offsets, metadata)
+            fetcher.assign(offsets.mapValues { .offset($0) }, metadata)
         }
         return offsets
     }
 
-    /// Reads from these offsets too, beside what is read already. Who leads the partitions is found out meanwhile, where that is
-    /// not known.
-    func add(_ offsets: [TopicPartition: Int64]) async throws(ClientError) {
-        try await cluster.onLoop { [self] in fetcher.add(offsets, cluster.metadata) }
+    /// Reads from these places too, beside what is read already. Who leads the partitions, and which offset a place is, is found out
+    /// meanwhile where that is not known; where nothing is there yet, `FetchedRecords` without records tell the offset.
+    func add(_ places: [TopicPartition: PartitionPlace]) async throws(ClientError) {
+        try await cluster.onLoop { [self] in fetcher.add(places, cluster.metadata) }
     }
 
     /// Reads these no more. When this returns, none of their records is handed out any more.
@@ -70,13 +70,14 @@ public final class Consumer: Sendable {
     }
 
     private func withdraw(_ partitions: Set<TopicPartition>, pausing: Bool) {
-        let fetched = fetcher.positions(of: partitions)
+        let fetched = fetcher.places(of: partitions)
         fetcher.drop(partitions)
         state.withLock { state in
             if pausing {
-                for (partition, offset) in fetched {
+                for (partition, place) in fetched {
                     // What is fetched and not handed out comes again.
-                    state.paused[partition] = state.ready.first { $0.partition == partition }?.firstOffset ?? offset
+                    let waiting = state.ready.first { $0.partition == partition }
+                    state.paused[partition] = waiting.map { PartitionPlace.offset($0.firstOffset) } ?? place
                 }
             } else {
                 for partition in partitions { state.paused[partition] = nil }
@@ -98,12 +99,12 @@ public final class Consumer: Sendable {
         try await cluster.onLoop { [self] in
             let isPaused = state.withLock { state in
                 guard state.paused[partition] != nil else { return false }
-                state.paused[partition] = offset
+                state.paused[partition] = .offset(offset)
                 return true
             }
             if isPaused { return }
             withdraw([partition], pausing: false)
-            fetcher.add([partition: offset], cluster.metadata)
+            fetcher.add([partition: .offset(offset)], cluster.metadata)
         }
         return offset
     }
@@ -116,12 +117,12 @@ public final class Consumer: Sendable {
     /// Goes on where `pause` has stopped.
     public func resume(_ partitions: Set<TopicPartition>) async throws(ClientError) {
         try await cluster.onLoop { [self] in
-            let offsets = state.withLock { state in
-                let offsets = state.paused.filter { partitions.contains($0.key) }
-                for partition in offsets.keys { state.paused[partition] = nil }
-                return offsets
+            let places = state.withLock { state in
+                let places = state.paused.filter { partitions.contains($0.key) }
+                for partition in places.keys { state.paused[partition] = nil }
+                return places
             }
-            if !offsets.isEmpty { fetcher.add(offsets, cluster.metadata) }
+            if !places.isEmpty { fetcher.add(places, cluster.metadata) }
         }
     }
 

@@ -1,7 +1,8 @@
 public import KafkaProtocol
 
 /// Whole record batches of one partition, as they came: a part of a response, neither copied nor unpacked until its
-/// records are asked for.
+/// records are asked for. None at all where reading goes on elsewhere (`ConsumerOptions.outOfRange`) and nothing has come from
+/// there yet: then they only tell the offset.
 public struct FetchedRecords: Sendable {
     public let partition: TopicPartition
     /// Records before it came along in their batch, and are passed over.

@@ -8,19 +8,24 @@ final class Fetcher: @unchecked Sendable {
     /// Where reading of one partition stands.
     final class Cursor {
         let partition: TopicPartition
-        /// The offset to fetch next.
-        var offset: Int64
-        var topicID: Uuid
+        /// The offset to fetch next; −1 while `place` stands for it.
+        var offset: Int64 = -1
+        /// Where to begin, until the leader has told which offset that is.
+        var place: PartitionPlace?
+        /// The consumer has yet to hear of the offset.
+        var isMoved = false
+        var topicID = Uuid()
         var leader: Int32?
+        /// −1 where it is not told.
+        var leaderEpoch: Int32 = -1
         var failures = 0
         var notBefore: NIODeadline?
         /// No longer read: answers to earlier questions are of no interest.
         var isDropped = false
 
-        init(_ partition: TopicPartition, offset: Int64) {
+        init(_ partition: TopicPartition, _ place: PartitionPlace) {
             self.partition = partition
-            self.offset = offset
-            topicID = Uuid()
+            if let offset = place.knownOffset { self.offset = offset } else { self.place = place }
         }
     }
 
@@ -57,16 +62,16 @@ final class Fetcher: @unchecked Sendable {
 
     func attach(_ consumer: Consumer) { self.consumer = consumer }
 
-    func assign(_ offsets: [TopicPartition: Int64], _ metadata: ClusterMetadata) {
+    func assign(_ places: [TopicPartition: PartitionPlace], _ metadata: ClusterMetadata) {
         drop(Set(cursors.map(\.partition)))
-        add(offsets, metadata)
+        add(places, metadata)
     }
 
     /// Reads these too.
-    func add(_ offsets: [TopicPartition: Int64], _ metadata: ClusterMetadata) {
-        drop(Set(offsets.keys))
+    func add(_ places: [TopicPartition: PartitionPlace], _ metadata: ClusterMetadata) {
+        drop(Set(places.keys))
         // In order, so that a request names each topic once.
-        cursors = (cursors + offsets.map { Cursor($0.key, offset: $0.value) })
+        cursors = (cursors + places.map { Cursor($0.key, $0.value) })
             .sorted { ($0.partition.topic, $0.partition.partition) < ($1.partition.topic, $1.partition.partition) }
         learn(metadata)
         pump()
@@ -77,14 +82,15 @@ final class Fetcher: @unchecked Sendable {
         cursors.removeAll(where: \.isDropped)
     }
 
-    /// The offsets to fetch next.
-    func positions(of partitions: Set<TopicPartition>) -> [TopicPartition: Int64] {
-        Dictionary(cursors.lazy.filter { partitions.contains($0.partition) }.map { ($0.partition, $0.offset) }) { $1 }
+    /// Where to fetch next.
+    func places(of partitions: Set<TopicPartition>) -> [TopicPartition: PartitionPlace] {
+        Dictionary(cursors.lazy.filter { partitions.contains($0.partition) }.map { ($0.partition, $0.place ?? .offset($0.offset)) }) { $1 }
     }
 
     func learn(_ metadata: ClusterMetadata) {
         for cursor in cursors {
-            cursor.leader = metadata.leader(of: cursor.partition)
+            let facts = metadata.facts(of: cursor.partition)
+            (cursor.leader, cursor.leaderEpoch) = (facts?.leader, facts?.leaderEpoch ?? -1)
             if let topic = metadata.topics[cursor.partition.topic] { cursor.topicID = topic.id }
             if let leader = cursor.leader, brokers[leader] == nil { brokers[leader] = Broker(leader) }
         }
@@ -95,34 +101,49 @@ final class Fetcher: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         guard !isClosed, consumer?.hasRoom == true else { return }
         if cursors.contains(where: { $0.leader == nil }) { refresh() }
+        for cursor in due({ $0.place != nil && $0.leader != nil }) { locate(cursor) }
         for broker in brokers.values { fetch(broker) }
+    }
+
+    /// Those of a kind that need not wait any longer; for the others there is a call of `pump` to come.
+    private func due(_ isOfKind: (Cursor) -> Bool) -> [Cursor] {
+        let now = NIODeadline.now()
+        return cursors.filter { cursor in
+            guard isOfKind(cursor) else { return false }
+            guard let notBefore = cursor.notBefore, notBefore > now else { return true }
+            wake(at: notBefore)
+            return false
+        }
     }
 
     private func fetch(_ broker: Broker) {
         guard !broker.isFetching else { return }
-        let now = NIODeadline.now()
-        let led = cursors.filter { $0.leader == broker.id }
-        if led.isEmpty { return }
-        let due = led.filter { $0.notBefore.map { $0 <= now } ?? true }
-        for cursor in led { if let notBefore = cursor.notBefore, notBefore > now { wake(at: notBefore) } }
+        let due = due { $0.place == nil && $0.leader == broker.id }
         if due.isEmpty { return }
         guard let connection = broker.connection, connection.isOpen else { return connect(broker) }
         broker.isFetching = true
         broker.turn = (broker.turn + 1) % due.count
         let request = FetchRequest(Array(due[broker.turn...] + due[..<broker.turn]), options)
-        let hasIDs = due.allSatisfy { !$0.topicID.isZero }
-        let asked = NIOLoopBound(due, eventLoop: eventLoop)
-        // Versions from 13 name topics by id only, which an old broker's metadata does not tell.
-        connection.send(request, atMost: hasIDs ? .max : 12, holding: options.fetchWait).whenComplete { result in
+        let asked = NIOLoopBound(due.map { (cursor: $0, offset: $0.offset) }, eventLoop: eventLoop)
+        connection.send(request, atMost: Self.newestVersion(for: due), holding: options.fetchWait).whenComplete { result in
             broker.isFetching = false
             switch result {
             case .success(let answer):
                 broker.failures = 0
-                if !self.isClosed { self.answered(answer, asked: asked.value) }
+                // What was moved meanwhile is asked for elsewhere.
+                let cursors = asked.value.filter { !$0.cursor.isDropped && $0.cursor.offset == $0.offset }.map { $0.cursor }
+                if !self.isClosed { self.answered(answer, from: broker, cursors) }
             case .failure(let error): self.fetchFailed(broker, connection, error)
             }
             self.pump()
         }
+    }
+
+    private static func newestVersion(for cursors: [Cursor]) -> Int16 {
+        // Followers answer versions from 11 on (KIP-392), unless an epoch says that their leader is meant.
+        if cursors.contains(where: { $0.leaderEpoch < 0 }) { return 10 }
+        // Versions from 13 name topics by id only, which an old broker's metadata does not tell.
+        return cursors.contains { $0.topicID.isZero } ? 12 : .max
     }
 
     private func fetchFailed(_ broker: Broker, _ connection: Connection, _ error: any Error) {
@@ -137,9 +158,8 @@ final class Fetcher: @unchecked Sendable {
 
     // MARK: Answers
 
-    private func answered(_ answer: Answer<FetchResponse>, asked: [Cursor]) {
+    private func answered(_ answer: Answer<FetchResponse>, from broker: Broker, _ cursors: [Cursor]) {
         let response = answer.message
-        let cursors = asked.filter { !$0.isDropped }
         guard response.errorCode == .none else {
             for cursor in cursors { postpone(cursor) }
             return
@@ -153,7 +173,7 @@ final class Fetcher: @unchecked Sendable {
                 }
                 guard let cursor else { continue }
                 if part.errorCode != .none {
-                    refused(cursor, part.errorCode)
+                    refused(cursor, part.errorCode, broker)
                 } else if let records = advance(cursor, part, answer.frame) {
                     fetched.append(records)
                 }
@@ -165,7 +185,9 @@ final class Fetcher: @unchecked Sendable {
     /// Moves the cursor behind the whole batches of the answer. A batch that is cut off at the end comes again.
     private func advance(_ cursor: Cursor, _ part: FetchResponse.Partition, _ frame: Frame) -> FetchedRecords? {
         (cursor.failures, cursor.notBefore) = (0, nil)
-        guard let slice = part.records, slice.length > 0 else { return nil }
+        let slice = part.records ?? FrameSlice(offset: 0, length: 0)
+        // Who waits for records hears where the next ones would be, though there may never be any.
+        if slice.length == 0, !cursor.isMoved { return nil }
         var position = slice.offset
         var next = cursor.offset
         var leaderEpoch: Int32 = -1
@@ -177,12 +199,12 @@ final class Fetcher: @unchecked Sendable {
                 leaderEpoch = header.partitionLeaderEpoch
             }
         }
-        guard position > slice.offset else {
+        guard position > slice.offset || slice.length == 0 else {
             consumer?.fail(.malformed("\(cursor.partition): what was fetched at offset \(cursor.offset) is not a record batch"))
             postpone(cursor)
             return nil
         }
-        defer { cursor.offset = next }
+        defer { (cursor.offset, cursor.isMoved) = (next, false) }
         return FetchedRecords(
             partition: cursor.partition, firstOffset: cursor.offset, nextOffset: next, leaderEpoch: leaderEpoch,
             highWatermark: part.highWatermark, frame: frame,
@@ -190,46 +212,16 @@ final class Fetcher: @unchecked Sendable {
             isolation: options.isolation, batchByteCountMax: options.batchByteCountMax)
     }
 
-    private func refused(_ cursor: Cursor, _ code: ErrorCode) {
+    private func refused(_ cursor: Cursor, _ code: ErrorCode, _ broker: Broker) {
         postpone(cursor)
         if code == .offsetOutOfRange {
-            relocate(cursor)
+            // Another that leads by now is asked anyway.
+            if cursor.leader == broker.id { relocate(cursor, broker) }
         } else if code.isRetriable {
             if code.asksForMetadata { refresh() }
         } else {
             consumer?.fail(.broker(code, "\(cursor.partition) cannot be read"))
         }
-    }
-
-    /// Goes on at `ConsumerOptions.outOfRange`.
-    private func relocate(_ cursor: Cursor) {
-        let error = ClientError.broker(.offsetOutOfRange, "\(cursor.partition) has no offset \(cursor.offset)")
-        guard let place = options.outOfRange else { return consumer?.fail(error) ?? () }
-        let partition = cursor.partition
-        let held = NIOLoopBound(cursor, eventLoop: eventLoop)
-        cursor.notBefore = .distantFuture
-        Task { [cluster, eventLoop, options] in
-            let result: Result<Int64?, ClientError>
-            do throws(ClientError) {
-                result = .success(try await Admin(cluster).offsets([partition: place], isolation: options.isolation)[partition])
-            } catch {
-                result = .failure(error)
-            }
-            eventLoop.execute { self.relocated(held.value, result) }
-        }
-    }
-
-    private func relocated(_ cursor: Cursor, _ result: Result<Int64?, ClientError>) {
-        if cursor.isDropped { return }
-        switch result {
-        case .success(let offset):
-            cursor.offset = offset ?? cursor.offset
-            cursor.notBefore = nil
-        case .failure(let error):
-            consumer?.fail(error)
-            postpone(cursor)
-        }
-        pump()
     }
 }
 
@@ -252,6 +244,7 @@ extension FetchRequest {
             topics[topics.count - 1].partitions.append(
                 Partition {
                     $0.partition = cursor.partition.partition
+                    $0.currentLeaderEpoch = cursor.leaderEpoch
                     $0.fetchOffset = cursor.offset
                     $0.partitionMaxBytes = Int32(clamping: options.partitionByteCountMax)
                 })

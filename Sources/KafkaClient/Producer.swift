@@ -96,7 +96,7 @@ public final class Producer: Sendable {
     public func flush() async {
         let promise = cluster.eventLoop.makePromise(of: Void.self)
         cluster.eventLoop.execute { [self] in
-            for topic in topics.withLock({ Array($0.values) }) { _ = topic.closeBatches(openedBefore: .distantFuture) }
+            for topic in topics.withLock({ Array($0.values) }) { topic.closeBatches() }
             sender.pump()
             sender.outstanding.wait(promise)
         }

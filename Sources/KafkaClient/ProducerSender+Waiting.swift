@@ -61,8 +61,17 @@ extension ProducerSender {
             if lane.leader == nil, !lane.queue.isEmpty { isComplete = false }
         }
         refreshFailures = isComplete ? 0 : refreshFailures + 1
+        leaveOldLines()
         for lane in lanes.values { stand(lane) }
         pump()
+    }
+
+    /// Takes partitions out of the line of who does not lead them any more: a broker that is gone would keep them for good.
+    private func leaveOldLines() {
+        for broker in brokers.values {
+            for lane in broker.line where lane.leader != broker.id { lane.isInLine = false }
+            broker.line.removeAll { !$0.isInLine }
+        }
     }
 
     // MARK: Identity

@@ -83,10 +83,6 @@ final class ProducerSender: @unchecked Sendable {
         for _ in 0..<broker.line.count {
             let lane = broker.line.removeFirst()
             lane.isInLine = false
-            guard lane.leader == broker.id else {
-                stand(lane)
-                continue
-            }
             // What it stood in line for may have been given up. Nothing is asked for a lane that has nothing to send.
             if lane.queue.waiting.isEmpty { continue }
             if let notBefore = lane.notBefore, notBefore > .now() {

@@ -100,7 +100,15 @@ public final class ProducerTopic: Sendable {
         producer.accept(batch)
     }
 
-    /// When the earliest batch that is still open was opened, nil when none is.
+    /// Closes every open batch. Who lingers for one of them finds the next, or none.
+    func closeBatches() {
+        gathering.withLock { gathering in
+            for index in gathering.open.indices { close(index, &gathering) }
+        }
+    }
+
+    /// For the one that lingers: of several, none would end while there are records.
+    /// - Returns: when the earliest batch that is still open was opened, nil when none is.
     func closeBatches(openedBefore deadline: NIODeadline) -> NIODeadline? {
         gathering.withLock { gathering in
             var earliest: NIODeadline?

@@ -55,33 +55,40 @@ public struct RecordSequence: AsyncSequence, Sendable {
     public typealias Failure = ClientError
 
     let batches: BatchSequence
-    /// Told of each record before it is handed out.
-    var onRecord: (@Sendable (ConsumedRecord) -> Void)?
+    /// Told, whenever the next record is asked for, before which offset all of the last batches have been worked on.
+    var onProgress: (@Sendable (Int64) -> Void)?
 
     public struct AsyncIterator: AsyncIteratorProtocol {
         private var batches: BatchSequence.AsyncIterator
-        private let onRecord: (@Sendable (ConsumedRecord) -> Void)?
+        private let onProgress: (@Sendable (Int64) -> Void)?
         private var waiting: ArraySlice<ConsumedRecord> = []
+        /// Behind the last of those that wait, or waited.
+        private var end: Int64?
 
-        init(_ batches: BatchSequence.AsyncIterator, _ onRecord: (@Sendable (ConsumedRecord) -> Void)?) {
+        init(_ batches: BatchSequence.AsyncIterator, _ onProgress: (@Sendable (Int64) -> Void)?) {
             self.batches = batches
-            self.onRecord = onRecord
+            self.onProgress = onProgress
         }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(ClientError) -> ConsumedRecord? { try await next() }
 
         public mutating func next() async throws(ClientError) -> ConsumedRecord? {
             while waiting.isEmpty {
+                if let end { onProgress?(end) }
+                end = nil
                 guard let fetched = try await batches.next() else { return nil }
+                // None of them, should one not be readable.
+                onProgress?(fetched.firstOffset)
                 waiting = try fetched.records()[...]
+                end = fetched.nextOffset
             }
             let record = waiting.removeFirst()
-            onRecord?(record)
+            onProgress?(record.offset)
             return record
         }
     }
 
-    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(batches.makeAsyncIterator(), onRecord) }
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(batches.makeAsyncIterator(), onProgress) }
 }
 
 extension Consumer {
@@ -97,6 +104,7 @@ extension GroupConsumer {
     public var batches: BatchSequence { BatchSequence { [self] () async throws(ClientError) in try await next() } }
 
     /// `for try await record in consumer.records`. A record is done when the next is asked for: one at which a loop is left comes again,
-    /// here or with whoever has its partition next, unless `done(before:)` says otherwise.
-    public var records: RecordSequence { RecordSequence(batches: batches) { [self] record in done(before: record.offset) } }
+    /// here or with whoever has its partition next, unless `done(before:)` says otherwise. So do all that were fetched with one that
+    /// cannot be read.
+    public var records: RecordSequence { RecordSequence(batches: batches) { [self] offset in done(before: offset) } }
 }

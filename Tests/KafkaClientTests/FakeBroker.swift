@@ -29,8 +29,15 @@ final class FakeBroker: Sendable {
         var producers: [Int64: [(sequence: Int32, count: Int32, offset: Int64)]] = [:]
     }
 
+    /// What the cluster looks like to those who ask: the ports of its brokers by id, and the broker that leads every partition.
+    struct View: Sendable {
+        var ports: [Int32: Int]
+        var leader: Int32
+    }
+
     private struct State {
         var logs: [Log]
+        var view: View?
         /// Producers that have written, and are not known any more.
         var forgotten: Set<Int64> = []
         var nextProducerID: Int64 = 1
@@ -88,6 +95,9 @@ final class FakeBroker: Sendable {
         options.operationTimeout = .seconds(20)
         return Cluster(bootstrap: [BrokerAddress(host: "127.0.0.1", port: port)], options: options)
     }
+
+    /// Until then, this broker is all of the cluster.
+    func show(_ view: View) { state.withLock { $0.view = view } }
 
     /// The values in a partition, in order.
     func values(_ partition: Int) throws -> [String] {
@@ -152,16 +162,17 @@ final class FakeBroker: Sendable {
     }
 
     private func metadata() -> MetadataResponse {
-        let count = state.withLock { $0.logs.count }
+        let (count, shown) = state.withLock { ($0.logs.count, $0.view) }
+        let view = shown ?? View(ports: [1: port], leader: 1)
         return MetadataResponse {
-            $0.controllerID = 1
+            $0.controllerID = view.leader
             $0.clusterID = "fake"
-            $0.brokers = [MetadataResponse.Broker { ($0.nodeID, $0.host, $0.port) = (1, "127.0.0.1", Int32(port)) }]
+            $0.brokers = view.ports.map { id, port in MetadataResponse.Broker { ($0.nodeID, $0.host, $0.port) = (id, "127.0.0.1", Int32(port)) } }
             $0.topics = [
                 MetadataResponse.Topic {
                     ($0.name, $0.topicID) = (topic, topicID)
                     $0.partitions = (0..<count).map { index in
-                        MetadataResponse.Partition { ($0.partitionIndex, $0.leaderID) = (Int32(index), 1) }
+                        MetadataResponse.Partition { ($0.partitionIndex, $0.leaderID) = (Int32(index), view.leader) }
                     }
                 }
             ]

@@ -150,6 +150,32 @@ struct ProducerFaultTests {
         await broker.stop()
     }
 
+    @Test func recordsThatWaitForALeaderThatIsGoneGoToTheNextOne() async throws {
+        let isGone = Watch(false)
+        let old = try await FakeBroker.start { _ in isGone.value ? .lostBefore : nil }
+        let new = try await FakeBroker.start()
+        var view = FakeBroker.View(ports: [1: old.port, 2: new.port], leader: 1)
+        new.show(view)
+        let cluster = new.cluster()
+        var options = options()
+        options.deliveryTimeout = .seconds(5)
+        let producer = Producer(cluster, options: options)
+        _ = try await producer.send(key: nil, value: Array("0".utf8), to: new.topic)
+        isGone.change { $0 = true }
+        await old.stop()
+        view.leader = 2
+        new.show(view)
+        try await withThrowingTaskGroup { group in
+            for number in 1...10 { group.addTask { _ = try await producer.send(key: nil, value: Array("\(number)".utf8), to: new.topic) } }
+            try await group.waitForAll()
+        }
+        #expect(try old.values(0) == ["0"])
+        #expect(try Set(new.values(0)) == Set((1...10).map(String.init)))
+        await producer.close()
+        cluster.close()
+        await new.stop()
+    }
+
     @Test func withoutAcknowledgementsEverythingIsSentAndNoOffsetTold() async throws {
         let broker = try await FakeBroker.start()
         var options = options()

@@ -1,4 +1,5 @@
 import KafkaProtocol
+import NIOCore
 import Synchronization
 
 // How partitions come and go.
@@ -41,23 +42,42 @@ extension GroupConsumer {
             if isStopped || Task.isCancelled { return false }
             // Put out meanwhile: what was given is taken back next.
             if !isMember { return true }
-            do throws(ClientError) {
-                let (starts, committed) = try await starts(of: partitions)
-                state.withLock { state in
-                    state.assigned.formUnion(partitions)
-                    state.positions.merge(starts) { $1 }
-                    state.committed.merge(committed) { $1 }
-                    // Where nothing is committed, the place to begin is, before anything has been read: what comes to a
-                    // partition that was empty is not skipped by who comes next and would begin at the end.
-                    for (partition, offset) in starts where committed[partition] == nil { state.done[partition] = OffsetPosition(offset: offset) }
-                }
-                try await reader.add(starts)
+            let asked = await unlessStopped { () async -> Result<Beginning, ClientError> in
+                do throws(ClientError) { return .success(try await self.beginning(of: partitions)) } catch { return .failure(error) }
+            }
+            switch asked {
+            case nil: return false
+            case .success(let beginning)?:
+                state.withLock { $0.begin(beginning) }
+                try await reader.add(beginning.places)
                 return true
-            } catch {
+            case .failure(let error)?:
                 // The group waits for nobody's offsets: tried for as long as the owner waits for records.
                 guard error.isRetriable || Self.isBetweenEpochs(error.code) else { throw error }
                 try? await Task.sleep(for: .milliseconds(100))
             }
+        }
+    }
+
+    /// What `work` comes to, or nil when the consumer is stopped or the task cancelled first; what is under way then is of no interest
+    /// any more.
+    private func unlessStopped<Value: Sendable>(_ work: @escaping @Sendable () async -> Value) async -> Value? {
+        // The first to say something is heard.
+        let outcome = driver.eventLoop.makePromise(of: Value?.self)
+        let isStopped = state.withLock { state in
+            state.giveUp = { outcome.succeed(nil) }
+            return state.isStopped
+        }
+        let task = Task { outcome.succeed(await work()) }
+        if isStopped { outcome.succeed(nil) }
+        defer {
+            task.cancel()
+            state.withLock { $0.giveUp = nil }
+        }
+        return await withTaskCancellationHandler {
+            try? await outcome.futureResult.get()
+        } onCancel: {
+            outcome.succeed(nil)
         }
     }
 
@@ -69,10 +89,7 @@ extension GroupConsumer {
         }
     }
 
-    /// Where to begin, and what the group has committed.
-    private func starts(
-        of partitions: Set<TopicPartition>
-    ) async throws(ClientError) -> ([TopicPartition: Int64], [TopicPartition: OffsetPosition]) {
+    private func beginning(of partitions: Set<TopicPartition>) async throws(ClientError) -> Beginning {
         let committed = try await committedOffsets(of: partitions)
         var places: [TopicPartition: PartitionPlace] = [:]
         for partition in partitions {
@@ -84,13 +101,32 @@ extension GroupConsumer {
                 throw .invalid("the group \(group) has committed no offset for \(partition), and is not told where to begin without one")
             }
         }
-        return (try await Admin(cluster).offsets(places, isolation: options.fetching.isolation), committed)
+        return Beginning(places: try await found(places), committed: committed)
     }
+
+    /// The places as offsets, as far as the partitions' leaders tell. One that has no leader keeps nobody from the others.
+    private func found(_ places: [TopicPartition: PartitionPlace]) async throws(ClientError) -> [TopicPartition: PartitionPlace] {
+        let topics = Set(places.filter { $0.value.knownOffset == nil }.map(\.key.topic))
+        if topics.isEmpty { return places }
+        do throws(ClientError) {
+            let metadata = try await cluster.retrying(within: Self.patience) { () async throws(ClientError) in
+                try await self.cluster.refresh(Array(topics))
+            }
+            let led = places.filter { metadata.leader(of: $0.key) != nil }
+            let offsets = try await Admin(cluster).offsets(led, isolation: options.fetching.isolation, within: Self.patience)
+            return places.merging(offsets.mapValues { .offset($0) }) { $1 }
+        } catch {
+            guard error.isRetriable else { throw error }
+            return places
+        }
+    }
+
+    /// How long one question is asked again while partitions are taken on.
+    private static let patience = Duration.seconds(2)
 
     private func committedOffsets(of partitions: Set<TopicPartition>) async throws(ClientError) -> [TopicPartition: OffsetPosition] {
         let isMember = options.groupProtocol == .consumer
-        // Short, so that a consumer that is stopped does not wait for long.
-        return try await cluster.atCoordinator(of: group, within: .seconds(2)) { (connection) async throws(ClientError) in
+        return try await cluster.atCoordinator(of: group, within: Self.patience) { (connection) async throws(ClientError) in
             let identity = self.state.withLock { $0.identity }
             return try await OffsetQuestion(
                 group: self.group, partitions: partitions, identity: isMember ? identity : nil, requiresStable: true
@@ -112,6 +148,27 @@ extension GroupConsumer {
                 state.committed[partition] = nil
             }
             if let inHand = state.inHand, partitions.contains(inHand.partition) { state.inHand = nil }
+        }
+    }
+}
+
+/// From where partitions are read that have come to a member.
+struct Beginning: Sendable {
+    /// Offsets, but where a leader is still to be asked.
+    var places: [TopicPartition: PartitionPlace]
+    /// What the group has committed of them.
+    var committed: [TopicPartition: OffsetPosition]
+}
+
+extension GroupConsumer.State {
+    mutating func begin(_ beginning: Beginning) {
+        for (partition, place) in beginning.places {
+            assigned.insert(partition)
+            positions[partition] = place.knownOffset
+            committed[partition] = beginning.committed[partition]
+            // Where nothing is committed, the place to begin is, before anything has been read: what comes to a partition
+            // that was empty is not skipped by who comes next and would begin at the end.
+            if let offset = place.knownOffset, committed[partition] == nil { done[partition] = OffsetPosition(offset: offset) }
         }
     }
 }

@@ -48,6 +48,8 @@ public final class GroupConsumer: Sendable {
         var membershipNumber = 0
         /// Waits for the commits under way, but not beyond the member's end.
         var drain: CheckedContinuation<Void, Never>?
+        /// Ends the wait for what is not wanted any more when the consumer is stopped.
+        var giveUp: (@Sendable () -> Void)?
     }
 
     public let cluster: Cluster
@@ -88,7 +90,8 @@ public final class GroupConsumer: Sendable {
     /// The partitions that are read now.
     public var assignment: Set<TopicPartition> { state.withLock { $0.assigned } }
 
-    /// For each partition that is read now, the offset of what is handed out next.
+    /// For each partition that is read now, the offset of what is handed out next. Missing where that is still to be found out:
+    /// where nothing is committed, and the partition has no leader to ask.
     public var positions: [TopicPartition: Int64] { state.withLock { $0.positions } }
 
     /// What the coordinator calls this member; empty outside the group.
@@ -179,7 +182,11 @@ public final class GroupConsumer: Sendable {
 
     /// Makes the present and every later `next` return nil. Callable from any thread; `close` is still to be called.
     public func stop() {
-        state.withLock { $0.isStopped = true }
+        let giveUp = state.withLock { state in
+            state.isStopped = true
+            return state.giveUp
+        }
+        giveUp?()
         reader.poke()
     }
 
@@ -197,6 +204,7 @@ public final class GroupConsumer: Sendable {
     }
 
     private func leave() async {
+        let limit = driver.eventLoop.scheduleTask(in: .milliseconds(options.closeTimeout.milliseconds)) { [driver] in driver.end(nil) }
         await withCheckedContinuation { continuation in
             let isIdle = state.withLock { state in
                 if state.isAsking, state.whoCloses == nil { state.whoCloses = continuation } else { return true }
@@ -205,7 +213,6 @@ public final class GroupConsumer: Sendable {
             if isIdle { continuation.resume() }
         }
         state.withLock { $0.settleHand() }
-        let limit = driver.eventLoop.scheduleTask(in: .milliseconds(options.closeTimeout.milliseconds)) { [driver] in driver.end(nil) }
         driver.tell(.polling(true))
         driver.tell(.leave)
         while true {

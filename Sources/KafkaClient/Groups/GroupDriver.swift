@@ -97,11 +97,13 @@ final class GroupDriver: @unchecked Sendable {
     }
 
     private func answered(_ ticket: UInt64, _ result: Result<GroupMembership.Response, ClientError>, _ used: Connection?) {
-        if isOver {
-            used?.close()
+        // Nobody waits for the answer any more, and the connection may be another request's by now.
+        guard !isOver, membership.request?.ticket == ticket else {
+            if used !== connection { used?.close() }
             return
         }
-        if let used, used !== connection {
+        // None is kept when the coordinator has turned out to be elsewhere.
+        if used !== connection {
             connection?.close()
             connection = used
         }

@@ -18,6 +18,29 @@ extension GroupMembership {
         (request, lookUp) = (nil, nil)
     }
 
+    /// The owner asks for records again. Where the coordinator has not been told that the member left, it is one still, which joins
+    /// again for what it has lost.
+    mutating func comeBack() {
+        (isExpired, leaveAttempts) = (false, 0)
+        if isSayingFarewell { return }
+        switch settings.protocol {
+        case .classic:
+            if identity == Identity() { return }
+            outdated(.illegalGeneration)
+            classic.rejoinReason = "the consumer asks for records again"
+        case .consumer:
+            if identity.generation != -1 { expelled() }
+        }
+    }
+
+    private var isSayingFarewell: Bool {
+        switch request?.content {
+        case .leave?: true
+        case .consumerHeartbeat(let request)?: request.memberEpoch < 0
+        default: false
+        }
+    }
+
     mutating func leave(_ now: Int64) {
         if isLeaving, owesAssignment { return }
         guard leaveAttempts > 0, isMember, let farewell = farewell() else { return depart() }

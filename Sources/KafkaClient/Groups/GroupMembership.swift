@@ -137,7 +137,7 @@ struct GroupMembership: Sendable {
             if !isPolling { polledAt = now }
         case .polling(let polling):
             (isPolling, polledAt) = (polling, now)
-            if polling, isExpired { (isExpired, leaveAttempts) = (false, 0) }
+            if polling, isExpired { comeBack() }
         case .answered(let ticket, let result):
             guard let asked = request, asked.ticket == ticket else { return }
             request = nil

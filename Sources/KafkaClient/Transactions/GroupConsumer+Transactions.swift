@@ -59,7 +59,9 @@ extension GroupConsumer {
             for topic in response.topics {
                 for answer in topic.partitions where answer.errorCode != .none {
                     let partition = TopicPartition(topic.name, answer.partitionIndex)
-                    throw ClientError.broker(answer.errorCode, "the group \(self.group) cannot commit \(partition) in a transaction")
+                    // Of a transaction, brokers say so of an old epoch, too.
+                    let isStale = answer.errorCode == .illegalGeneration && self.options.groupProtocol == .consumer
+                    throw ClientError.broker(isStale ? .staleMemberEpoch : answer.errorCode, "the group \(self.group) cannot commit \(partition) in a transaction")
                 }
             }
         }

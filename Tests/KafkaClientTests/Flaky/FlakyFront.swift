@@ -14,8 +14,12 @@ final class FlakyFront: Sendable {
     let plan: Watch<FaultPlan>
     /// What each kind of request is refused with.
     let errors: [ApiKey: [ErrorCode]]
+    /// What it tells of the cluster.
+    let view = Mutex(FrontView())
     /// Passes nothing on, and says nothing.
     let isFrozen = Atomic(false)
+    /// Freezes when a request of this kind comes.
+    let freezing = Mutex<ApiKey?>(nil)
     private let brokerPort: Int
     private let delayMsMax: Int64
     private let listener = Mutex<(any Channel)?>(nil)
@@ -74,6 +78,7 @@ final class FlakyFront: Sendable {
     // MARK: Called by passages
 
     func fault(for header: RequestHeader, _ frame: Frame) -> Fault? {
+        if freezing.withLock({ $0 }) == header.key { isFrozen.store(true, ordering: .relaxed) }
         var fault: Fault?
         plan.change { plan in
             fault = plan.draw(header.key) { fault in

@@ -74,4 +74,48 @@ struct FlakyHandoverTests {
             #expect(member.view.value.rebalances.last == .revoked((0..<3).map { TopicPartition("topic", $0) }))
         }
     }
+
+    /// While `next` asks where to begin, or commits what another is to have.
+    @Test(arguments: [Kind.range, .cooperative, .consumer], [ApiKey.offsetFetch, .offsetCommit])
+    func closingInTheMiddleOfAHandoverWaitsNoLongerEither(kind: Kind, asked: ApiKey) async throws {
+        try await FlakyScene.with(seed: 1, keys: []) { scene in
+            try await write(10, scene.direct)
+            scene.front.freezing.withLock { $0 = asked }
+            let member = RunningMember(scene.cluster) { options in
+                kind.set(&options)
+                (options.autoCommitInterval, options.closeTimeout) = (.seconds(3600), .seconds(1))
+            }
+            try member.run()
+            let other = RunningMember(scene.direct, change: kind)
+            if asked == .offsetCommit {
+                await member.view.until { $0.values.count == 10 }
+                try other.run()
+            }
+            await scene.front.plan.until { $0.requestCounts[asked] != nil }
+            let begun = ContinuousClock.now
+            try await member.close()
+            #expect(ContinuousClock.now - begun < .seconds(15))
+            try await other.close()
+        }
+    }
+
+    @Test(arguments: [Kind.range, .consumer])
+    func whoseTaskIsCancelledWhileItAsksWhereToBeginIsToldThatItIsOver(kind: Kind) async throws {
+        try await FlakyScene.with(seed: 1, keys: []) { scene in
+            scene.front.plan.change { $0.refusing = [.offsetFetch: .coordinatorLoadInProgress] }
+            var options = GroupConsumerOptions()
+            kind.set(&options)
+            let consumer = GroupConsumer(scene.cluster, group: "group", options: options)
+            try consumer.subscribe(["topic"])
+            let reading = Task { try await consumer.next() == nil }
+            await scene.front.plan.until { $0.count(.offsetFetch, .refused(.coordinatorLoadInProgress)) >= 3 }
+            reading.cancel()
+            #expect(try await reading.value)
+            // Another task may go on.
+            scene.front.plan.change { $0.refusing = [:] }
+            try await write(1, scene.direct)
+            #expect(try await consumer.next()?.nextOffset == 1)
+            await consumer.close()
+        }
+    }
 }

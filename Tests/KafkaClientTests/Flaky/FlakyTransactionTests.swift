@@ -94,7 +94,12 @@ struct FlakyTransactionTests {
     func eachOrderHasOneReceipt(setting: Setting, seed: UInt64) async throws {
         var keys: [ApiKey] = [.initProducerID, .produce, .txnOffsetCommit, .endTxn, .findCoordinator]
         if !setting.isVersion2 { keys += [.addPartitionsToTxn, .addOffsetsToTxn] }
-        let errors = [ApiKey.offsetFetch: RefusableApi.errors(of: .offsetFetch) + [.unstableOffsetCommit]]
+        // In a transaction brokers say so of an old epoch.
+        let stale: [ErrorCode] = setting.groupProtocol == .consumer ? [.illegalGeneration] : []
+        let errors = [
+            ApiKey.offsetFetch: RefusableApi.errors(of: .offsetFetch) + [.unstableOffsetCommit],
+            .txnOffsetCommit: RefusableApi.errors(of: .txnOffsetCommit) + stale,
+        ]
         let others: [ApiKey] = [.offsetFetch, .fetch, .listOffsets, .metadata, .heartbeat, .consumerGroupHeartbeat]
         try await FlakyScene.with(seed: seed, keys: keys + others, errors: errors, topics: ["orders", "receipts"]) { scene in
             let progress = Watch(Progress())

@@ -1,6 +1,14 @@
 import KafkaClient
 import KafkaProtocol
 
+/// What a front tells of the cluster that is not so.
+struct FrontView: Sendable {
+    /// Who coordinates groups and transactions; nil for the front.
+    var coordinator: BrokerAddress?
+    /// Partitions that have no leader.
+    var leaderless: Set<Int32> = []
+}
+
 /// An answer of the broker's on its way through the front, whose address takes the place of the broker's.
 struct FrontAnswer {
     let header: RequestHeader
@@ -8,24 +16,26 @@ struct FrontAnswer {
 
     /// The answer with its size prefix; nil where there is nothing to replace.
     /// - Parameter code: what to say of the topics in metadata, which have no leaders then.
-    func rewritten(_ front: BrokerAddress, refusing code: ErrorCode?) -> [UInt8]? {
+    func rewritten(_ front: BrokerAddress, _ view: FrontView, refusing code: ErrorCode?) -> [UInt8]? {
         switch header.key {
         case .metadata:
             return rewrite(MetadataRequest.self) { response in
                 for index in response.brokers.indices { (response.brokers[index].host, response.brokers[index].port) = (front.host, Int32(front.port)) }
-                guard let code else { return }
                 for index in response.topics.indices {
-                    response.topics[index].errorCode = code
-                    for part in response.topics[index].partitions.indices {
-                        (response.topics[index].partitions[part].errorCode, response.topics[index].partitions[part].leaderID) = (code, -1)
+                    if let code { response.topics[index].errorCode = code }
+                    for part in response.topics[index].partitions.indices
+                    where code != nil || view.leaderless.contains(response.topics[index].partitions[part].partitionIndex) {
+                        response.topics[index].partitions[part].errorCode = code ?? .leaderNotAvailable
+                        response.topics[index].partitions[part].leaderID = -1
                     }
                 }
             }
         case .findCoordinator:
+            let named = view.coordinator ?? front
             return rewrite(FindCoordinatorRequest.self) { response in
-                if !response.host.isEmpty { (response.host, response.port) = (front.host, Int32(front.port)) }
+                if !response.host.isEmpty { (response.host, response.port) = (named.host, Int32(named.port)) }
                 for index in response.coordinators.indices where response.coordinators[index].errorCode == .none {
-                    (response.coordinators[index].host, response.coordinators[index].port) = (front.host, Int32(front.port))
+                    (response.coordinators[index].host, response.coordinators[index].port) = (named.host, Int32(named.port))
                 }
             }
         case .describeCluster:

@@ -89,7 +89,8 @@ final class FrontPassage: @unchecked Sendable {
     private func whole(_ exchange: Exchange, _ frame: Frame) -> [UInt8] {
         var code: ErrorCode?
         if case .refused(let refused) = exchange.fault { code = refused }
-        if let bytes = FrontAnswer(header: exchange.header, frame: frame).rewritten(front.address, refusing: code) {
+        let view = front.view.withLock { $0 }
+        if let bytes = FrontAnswer(header: exchange.header, frame: frame).rewritten(front.address, view, refusing: code) {
             front.plan.change { $0.rewriteCount += 1 }
             return bytes
         }

@@ -194,6 +194,27 @@ import Testing
         #expect(try heartbeat(script).memberEpoch == -1)
     }
 
+    @Test func whoComesBackBeforeItsFarewellWasSaidJoinsAgain() throws {
+        var script = start { $0.maxPollIntervalMs = 8_000 }
+        script.tell(.polling(true))
+        script.answer(response(epoch: 1, [0]))
+        try tellTopics(&script)
+        script.tell(.handedOver)
+        script.answer(response(epoch: 1, nil))
+        script.tell(.polling(false))
+        script.pass(7_999)
+        #expect(script.question == "consumer heartbeat")
+        script.lose()
+        script.pass(2)
+        #expect(script.handed.last == .lose(names(0)) && script.question == "nothing")
+        script.tell(.polling(true))
+        script.tell(.handedOver)
+        script.pass(200)
+        script.answer(.coordinator)
+        let again = try heartbeat(script)
+        #expect(again.memberEpoch == 0 && again.memberID == "own-id" && again.topicPartitions?.isEmpty == true)
+    }
+
     @Test func aFarewellThatIsRefusedForAMomentIsSaidAgain() throws {
         var script = start()
         script.answer(response(epoch: 1, [0]))

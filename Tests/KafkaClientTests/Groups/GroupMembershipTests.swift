@@ -426,6 +426,34 @@ import Testing
         #expect(script.join?.memberID == "")
     }
 
+    @Test(arguments: [false, true])
+    func whoComesBackBeforeItsFarewellWasSaidJoinsAgain(isLookingForTheCoordinator: Bool) {
+        var script = Script { $0.maxPollIntervalMs = 4_000 }
+        script.tell(.subscribe(["topic"]))
+        script.tell(.polling(true))
+        script.joinAndSync([0])
+        script.tell(.handedOver)
+        script.tell(.polling(false))
+        script.pass(3_000)
+        #expect(script.question == "heartbeat")
+        script.pass(999)
+        script.lose()
+        script.pass(2)
+        #expect(script.handed.last == .lose(names(0)) && script.question == "nothing")
+        if isLookingForTheCoordinator {
+            script.pass(200)
+            #expect(script.question == "find")
+        }
+        script.tell(.polling(true))
+        script.tell(.handedOver)
+        script.pass(200)
+        script.answer(.coordinator)
+        // The coordinator has it as a member still.
+        #expect(script.join?.memberID == "me" && script.membership.identity.generation == -1)
+        script.joinAndSync([0], generation: 2)
+        #expect(script.handed.last == .assign(names(0)))
+    }
+
     @Test func whatCannotBeHelpedEndsTheMembershipWithASentence() {
         for code in [ErrorCode.inconsistentGroupProtocol, .invalidSessionTimeout, .groupMaxSizeReached, .groupAuthorizationFailed] {
             var script = Script()

@@ -61,6 +61,21 @@ struct GroupPlacesTests {
         }
     }
 
+    @Test func whereNothingIsLeftTheGroupGoesOnBehindIt() async throws {
+        try await withMember { member, cluster in
+            _ = try await readToTheEnd(member, [0, 1])
+            let partition = TopicPartition("t", 1)
+            #expect(try await Admin(cluster).deleteRecords(before: [partition: -1]) == [partition: Int64(Self.count)])
+            try await member.seek(partition, to: .offset(40))
+            let fetched = try #require(try await member.next())
+            #expect(fetched.partition == partition && fetched.nextOffset == Int64(Self.count))
+            #expect(try fetched.records().isEmpty)
+            #expect(member.positions[partition] == Int64(Self.count))
+            try await member.commit()
+            #expect(try await Admin(cluster).committedOffsets(of: "g")[partition]?.offset == Int64(Self.count))
+        }
+    }
+
     @Test func onlyWhatIsAssignedIsMoved() async throws {
         try await withMember { member, _ in
             _ = try await readToTheEnd(member, [0, 1])

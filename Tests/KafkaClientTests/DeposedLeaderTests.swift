@@ -1,0 +1,116 @@
+import KafkaProtocol
+import Testing
+
+@testable import KafkaClient
+
+/// A broker that leads a partition no longer, asked by a client that has not heard of it.
+@Suite(.timeLimit(.minutes(1)))
+struct DeposedLeaderTests {
+    enum Deposed: CaseIterable, Sendable {
+        /// As Kafka does, it refuses an epoch that is over, and who names none it answers as a follower (KIP-392).
+        case follower
+        /// The same, and the epochs in its metadata are not to be relied on (before Kafka 2.4).
+        case olderFollower
+        /// It has not heard of it either.
+        case unaware
+
+        /// Its log ends before what is asked for.
+        func code(_ asked: FetchRequest.Partition, version: Int16) -> ErrorCode {
+            if self == .unaware { return .offsetOutOfRange }
+            if asked.currentLeaderEpoch >= 0 { return .fencedLeaderEpoch }
+            return version >= 11 ? .offsetOutOfRange : .notLeaderOrFollower
+        }
+    }
+
+    private static let partition = TopicPartition("topic", 0)
+
+    private static func metadata(_ brokers: [ScriptedBroker], leader: Int32, epoch: Int32) -> MetadataResponse {
+        MetadataResponse {
+            $0.brokers = brokers.map(\.address).enumerated().map { index, address in
+                MetadataResponse.Broker { ($0.nodeID, $0.host, $0.port) = (Int32(index), address.host, Int32(address.port)) }
+            }
+            $0.topics = [
+                MetadataResponse.Topic {
+                    ($0.name, $0.topicID) = (partition.topic, Uuid(high: 1, low: 2))
+                    $0.partitions = [MetadataResponse.Partition { ($0.leaderID, $0.leaderEpoch) = (leader, epoch) }]
+                }
+            ]
+        }
+    }
+
+    private static func fetched(_ request: FetchRequest, _ tell: (FetchRequest.Partition, inout FetchResponse.Partition) -> Void) -> FetchResponse {
+        FetchResponse {
+            $0.responses = request.topics.map { topic in
+                FetchResponse.Topic {
+                    ($0.topic, $0.topicID) = (topic.topic, topic.topicID)
+                    $0.partitions = topic.partitions.map { asked in
+                        var part = FetchResponse.Partition()
+                        tell(asked, &part)
+                        return part
+                    }
+                }
+            }
+        }
+    }
+
+    private static func batch(at offset: Int64) -> [UInt8] {
+        var builder = RecordBatchBuilder()
+        builder.append(key: nil, value: [1], timestamp: 0)
+        var bytes = (try? builder.finish()) ?? []
+        bytes.withUnsafeMutableBytes { RecordBatchHeader.patch($0, baseOffset: offset, partitionLeaderEpoch: 4) }
+        return bytes
+    }
+
+    @Test(arguments: Deposed.allCases)
+    func itMovesNobodyFromWhereTheyAre(deposed: Deposed) async throws {
+        let (old, new) = (try await ScriptedBroker.start(), try await ScriptedBroker.start())
+        let leader = Watch((id: Int32(0), epoch: Int32(3)))
+        let epochs = Watch<[Int32]>([])
+        for broker in [old, new] {
+            broker.when(MetadataRequest.self, versions: deposed == .olderFollower ? 0...8 : MetadataRequest.versions) { _, _ in
+                (Self.metadata([old, new], leader: leader.value.id, epoch: leader.value.epoch), [])
+            }
+            broker.when(ListOffsetsRequest.self) { _, _ in
+                let response = ListOffsetsResponse {
+                    $0.topics = [
+                        ListOffsetsResponse.Topic {
+                            $0.name = Self.partition.topic
+                            $0.partitions = [ListOffsetsResponse.Partition { $0.offset = 2000 }]
+                        }
+                    ]
+                }
+                return (response, [])
+            }
+        }
+        old.when(FetchRequest.self) { request, version in
+            epochs.change { $0 += request.topics.flatMap(\.partitions).map(\.currentLeaderEpoch) }
+            return (Self.fetched(request) { asked, part in part.errorCode = deposed.code(asked, version: version) }, [])
+        }
+        new.when(FetchRequest.self) { request, _ in
+            var batches: [UInt8] = []
+            let response = Self.fetched(request) { asked, part in
+                if asked.fetchOffset == 1001 { return }
+                batches = Self.batch(at: asked.fetchOffset)
+                part.records = FrameSlice(offset: 0, length: batches.count)
+            }
+            return (response, batches)
+        }
+        var options = Cluster.Options()
+        options.backoff = Backoff(initialMs: 1, maximumMs: 5)
+        let cluster = Cluster(bootstrap: [old.address], options: options)
+        try await cluster.refresh([Self.partition.topic])
+        leader.change { $0 = (1, 4) }
+        var reading = ConsumerOptions()
+        reading.outOfRange = .latest
+        let consumer = Consumer(cluster, options: reading)
+        // As a member of a group does, from where the group stands.
+        try await consumer.add([Self.partition: .offset(1000)])
+        let records = try #require(try await consumer.next())
+        #expect(records.firstOffset == 1000 && records.nextOffset == 1001)
+        #expect(!epochs.value.isEmpty && epochs.value.allSatisfy { $0 == (deposed == .olderFollower ? -1 : 3) })
+        for broker in [old, new] { #expect(broker.counts.value[.listOffsets] == nil) }
+        consumer.close()
+        cluster.close()
+        for broker in [old, new] { await broker.stop() }
+    }
+}

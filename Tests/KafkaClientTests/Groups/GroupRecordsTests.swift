@@ -1,0 +1,76 @@
+import KafkaClient
+import KafkaProtocol
+import Testing
+
+/// What is done of records that a member reads one by one, against a real broker.
+@Suite(.timeLimit(.minutes(1)))
+struct GroupRecordsTests {
+    private static let partition = TopicPartition("topic", 0)
+
+    /// A member that commits when it is closed, and a group that has committed nothing.
+    private func withMember(
+        _ change: (inout GroupConsumerOptions) -> Void = { _ in }, _ body: (GroupConsumer, Cluster) async throws -> Void
+    ) async throws {
+        let broker = LiveBroker()
+        try await broker.start(["group.initial.rebalance.delay.ms=0"])
+        let cluster = broker.cluster()
+        try await Admin(cluster).createTopic("topic", partitions: 1)
+        var options = GroupConsumerOptions()
+        options.autoCommitInterval = .seconds(3600)
+        change(&options)
+        let member = GroupConsumer(cluster, group: "group", options: options)
+        try await body(member, cluster)
+        await member.close()
+        cluster.close()
+        await broker.remove()
+    }
+
+    private func write(_ values: [[UInt8]], _ codec: CompressionCodec, _ cluster: Cluster) async throws {
+        var options = ProducerOptions()
+        options.codec = codec
+        let producer = Producer(cluster, options: options)
+        for value in values { _ = try await producer.send(key: nil, value: value, to: "topic") }
+        await producer.close()
+    }
+
+    private func committed(_ cluster: Cluster) async throws -> Int64? {
+        try await Admin(cluster).committedOffsets(of: "group")[Self.partition]?.offset
+    }
+
+    @Test func theLastRecordIsDoneWhenTheNextIsAskedFor() async throws {
+        try await withMember { member, cluster in
+            try await write((0..<10).map { [$0] }, .none, cluster)
+            try member.subscribe(["topic"])
+            let count = Watch(0)
+            let reading = Task { for try await _ in member.records { count.change { $0 += 1 } } }
+            await count.until { $0 == 10 }
+            member.stop()
+            try await reading.value
+            await member.close()
+            #expect(try await committed(cluster) == 10)
+        }
+    }
+
+    @Test func aRecordAtWhichALoopIsLeftIsNotDone() async throws {
+        try await withMember { member, cluster in
+            try await write((0..<10).map { [$0] }, .none, cluster)
+            try member.subscribe(["topic"])
+            for try await record in member.records where record.offset == 9 { break }
+            await member.close()
+            #expect(try await committed(cluster) == 9)
+        }
+    }
+
+    @Test func whatIsFetchedWithSomethingThatCannotBeReadIsNotDone() async throws {
+        try await withMember {
+            $0.fetching.batchByteCountMax = 1_000
+        } _: { member, cluster in
+            try await write([[0], [1]], .none, cluster)
+            try await write([Array(repeating: 0, count: 10_000)], .gzip, cluster)
+            try member.subscribe(["topic"])
+            await #expect(throws: ClientError.self) { for try await _ in member.records {} }
+            await member.close()
+            #expect(try await committed(cluster) == 0)
+        }
+    }
+}
