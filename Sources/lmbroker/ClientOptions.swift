@@ -1,5 +1,6 @@
 import ArgumentParser
 import KafkaClient
+import NIOCore
 
 /// Options of every command that talks to a broker.
 struct ClientOptions: ParsableArguments {
@@ -9,9 +10,14 @@ struct ClientOptions: ParsableArguments {
         transform: { text in try BrokerList(text).addresses })
     var broker: [BrokerAddress] = [BrokerAddress(host: "127.0.0.1")]
 
-    func cluster(operationTimeout: Duration = .seconds(30)) -> Cluster {
+    /// - Parameter patience: How long each connection, answer and operation may take, where that is less than usual.
+    func cluster(patience: Duration? = nil) -> Cluster {
         var options = Cluster.Options()
-        options.operationTimeout = operationTimeout
+        options.operationTimeout = patience ?? .seconds(30)
+        if let patience {
+            options.connection.connectTimeout = TimeAmount(patience)
+            options.connection.requestTimeout = TimeAmount(patience)
+        }
         options.connection.clientID = "lmbroker"
         return Cluster(bootstrap: broker, options: options)
     }

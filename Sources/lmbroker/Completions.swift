@@ -1,7 +1,7 @@
 import ArgumentParser
 import KafkaClient
 
-/// What a shell offers for names that only a broker knows: it asks the one that the command line names, for a second at most.
+/// What a shell offers for names that only a broker knows: it asks the one that the command line names, and waits a second for an answer.
 enum Completions {
     static let topics = CompletionKind.custom { words, _, prefix in
         await names(words, prefix) { try await $0.topics().filter { !$0.isInternal }.map(\.name) }
@@ -14,7 +14,7 @@ enum Completions {
     /// None when the broker does not answer: a shell has nowhere to show why.
     private static func names(_ words: [String], _ prefix: String, of list: (Admin) async throws -> [String]) async -> [String] {
         guard let client = try? ClientOptions.parse(brokerArguments(words)) else { return [] }
-        let cluster = client.cluster(operationTimeout: .seconds(1))
+        let cluster = client.cluster(patience: .seconds(1))
         defer { cluster.close() }
         let names = (try? await list(Admin(cluster))) ?? []
         return names.filter { $0.hasPrefix(prefix) }.sorted()

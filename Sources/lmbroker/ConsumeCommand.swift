@@ -123,11 +123,7 @@ struct ConsumeCommand: AsyncParsableCommand {
             let ends = try await ends(cluster, partitions)
             let starts = try await consumer.assign(all(partitions, from.place))
             var printer = RecordPrinter(view: try view, filter: filter, starts: starts, ends: ends, limit: count)
-            do {
-                try await print(consumer, &printer)
-            } catch is StandardOutput.ReaderGone {
-                return
-            }
+            try await print(consumer, &printer)
             if interruption.wasInterrupted, !printer.isDone, printer.hasEnd { throw Outcome.interrupted }
         }
     }
@@ -156,7 +152,7 @@ struct ConsumeCommand: AsyncParsableCommand {
     private func partitions(_ cluster: Cluster) async throws(ClientError) -> [TopicPartition] {
         var all: [TopicPartition] = []
         for topic in topics {
-            let found = try await cluster.topic(topic)
+            guard let found = try await Admin(cluster).topic(topic) else { throw .invalid("there is no topic \(topic)") }
             for number in partition where !found.partitions.indices.contains(Int(number)) {
                 throw .invalid("the topic \(topic) has no partition \(number), only 0 to \(found.partitions.count - 1)")
             }

@@ -11,7 +11,7 @@ struct GroupDescribe: AsyncParsableCommand {
               watch lmbroker group describe billing
 
             LAG is how many offsets are left: the partition's end less what the group has committed. A partition without a committed \
-            offset shows '-'.
+            offset, or without a leader that tells its end, shows '-'.
             """)
 
     @Argument(help: "The group's name.", completion: Completions.groups)
@@ -48,8 +48,9 @@ struct GroupProgress {
         var partition: TopicPartition
         /// Nil when nothing is committed.
         var committed: Int64?
-        /// Nil when the partition is no more.
+        /// Nil when the partition has no leader, or is no more.
         var end: Int64?
+        var isLeaderless = false
         /// Index of the member that reads it.
         var member: Int?
 
@@ -69,26 +70,28 @@ struct GroupProgress {
             for partition in member.assignment { readers[partition] = index }
         }
         let all = Set(committed.keys).union(readers.keys)
-        let ends = try await Self.ends(of: all, admin)
+        // A group may remember topics that are gone.
+        let there = try await Self.existing(all, admin)
+        let led = there.filter { $0.value.leader != nil }
+        let ends = try await admin.offsets(led.mapValues { _ in .latest })
         self.description = description
         rows = all.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }.map {
-            Row(partition: $0, committed: committed[$0]?.offset, end: ends[$0], member: readers[$0])
+            Row(
+                partition: $0, committed: committed[$0]?.offset, end: ends[$0], isLeaderless: there[$0] != nil && led[$0] == nil,
+                member: readers[$0])
         }
     }
 
     init(_ description: GroupDescription, rows: [Row]) { (self.description, self.rows) = (description, rows) }
 
-    /// The ends of those that are still there: a group may remember topics that are gone.
-    static func ends(of partitions: Set<TopicPartition>, _ admin: Admin) async throws(ClientError) -> [TopicPartition: Int64] {
-        let there = try await existing(partitions, admin)
-        return try await admin.offsets(Dictionary(there.map { ($0, PartitionPlace.latest) }) { first, _ in first })
-    }
-
-    static func existing(_ partitions: Set<TopicPartition>, _ admin: Admin) async throws(ClientError) -> [TopicPartition] {
-        var there: [TopicPartition] = []
-        for (topic, partitions) in Dictionary(grouping: partitions, by: \.topic) {
-            let count = Int32(try await admin.topic(topic)?.partitions.count ?? 0)
-            there += partitions.filter { $0.partition < count }
+    /// Those that are there.
+    static func existing(
+        _ partitions: Set<TopicPartition>, _ admin: Admin
+    ) async throws(ClientError) -> [TopicPartition: ClusterMetadata.Partition] {
+        var there: [TopicPartition: ClusterMetadata.Partition] = [:]
+        for (name, partitions) in Dictionary(grouping: partitions, by: \.topic) {
+            let found = try await admin.topic(name)?.partitions ?? []
+            for partition in partitions { there[partition] = found.first { $0.index == partition.partition } }
         }
         return there
     }
@@ -111,7 +114,8 @@ struct GroupProgress {
             let member = row.member.map { description.members[$0] }
             table.add(
                 row.partition.topic, "\(row.partition.partition)", row.committed.map(String.init) ?? "-",
-                row.end.map(String.init) ?? "gone", row.lag.map { Figures.count(Int($0)) } ?? "-", member?.clientID ?? "-", member?.host ?? "-")
+                row.end.map(String.init) ?? (row.isLeaderless ? "-" : "gone"), row.lag.map { Figures.count(Int($0)) } ?? "-",
+                member?.clientID ?? "-", member?.host ?? "-")
         }
         let lags = rows.compactMap(\.lag)
         let unknown = rows.filter { $0.committed == nil }.count

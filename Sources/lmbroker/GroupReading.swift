@@ -130,8 +130,9 @@ private final class RebalanceWatch: Sendable {
 
     /// Whether everything that was there in the beginning, of the partitions that this member has, has been read.
     var isAtEnd: Bool {
-        guard let ends, let positions = consumer.withLock({ $0 })?.positions else { return false }
-        return !positions.isEmpty && positions.allSatisfy { $0.value >= ends[$0.key] ?? 0 }
+        guard let ends, let consumer = consumer.withLock({ $0 }) else { return false }
+        let (positions, assignment) = (consumer.positions, consumer.assignment)
+        return !assignment.isEmpty && assignment.allSatisfy { partition in positions[partition].map { $0 >= ends[partition] ?? 0 } ?? false }
     }
 
     func rebalanced(_ rebalance: Rebalance) {

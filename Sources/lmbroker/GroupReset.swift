@@ -111,7 +111,7 @@ struct GroupReset: AsyncParsableCommand {
         if let listed { return topic.isEmpty ? Set(listed.keys) : partitions.intersection(listed.keys) }
         if allTopics {
             let committed = Set(try await admin.committedOffsets(of: group).keys)
-            partitions = Set(try await GroupProgress.existing(committed, admin))
+            partitions = Set(try await GroupProgress.existing(committed, admin).keys)
             if partitions.isEmpty {
                 throw ClientError.invalid("the group \(group) has committed nothing yet; name the topics with --topic")
             }

@@ -9,6 +9,9 @@ final class LineBuffer {
     /// Where to go on looking for a newline.
     private var searched = 0
 
+    /// Bytes of a line whose end has not come yet, once `next` has nothing more.
+    var unfinishedByteCount: Int { end - start }
+
     /// - Parameter byteCount: how much to read at a time.
     init(byteCount: Int = 1 << 20) { storage = .allocate(byteCount: byteCount, alignment: 16) }
 

@@ -10,6 +10,9 @@ struct LineCutter {
         self.nullValue = nullValue.map { Array($0.utf8) }
     }
 
+    /// How much longer than its record a line may be.
+    var surplusByteCountMax: Int { separator.count + (nullValue?.count ?? 0) }
+
     /// The parts point into the line. Nil stands for null.
     func cut(_ line: UnsafeRawBufferPointer) -> (key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?) {
         guard !separator.isEmpty, let position = position(in: line) else { return (nil, value(line)) }

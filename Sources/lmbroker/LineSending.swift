@@ -1,3 +1,4 @@
+import ArgumentParser
 import KafkaClient
 import KafkaProtocol
 
@@ -21,10 +22,19 @@ struct LineSending {
         while isMore, !tally.isStopped {
             isMore = try await input.fill()
             while let line = input.lines.next() { try await send(line) }
+            try check(input.lines.unfinishedByteCount)
             progress.show(records: recordCount, bytes: byteCount)
         }
         // The last line of a file needs no newline. Where reading was cut short, nobody knows how the line goes on.
         if !tally.isStopped, let rest = input.lines.rest() { try await send(rest) }
+    }
+
+    /// Refuses a line that is too long already, wherever it ends: all of it would have to be kept until then.
+    private func check(_ unfinishedByteCount: Int) throws(ClientError) {
+        let byteCountMax = producer.options.recordByteCountMax
+        guard unfinishedByteCount <= byteCountMax + cutter.surplusByteCountMax else {
+            throw .invalid("a line is longer than the \(byteCountMax) bytes that the producer takes as a record")
+        }
     }
 
     private mutating func send(_ line: UnsafeRawBufferPointer) async throws {
@@ -54,7 +64,14 @@ struct Pace {
     /// Who is late makes up for so much of it, and not for an hour in which there was nothing to send.
     private static let madeUp = Duration.milliseconds(100)
     /// Who waits looks up after so long, in case no more is wanted.
-    private static let nap = Duration.milliseconds(100)
+    static let nap = Duration.milliseconds(100)
+
+    /// Refuses what would have the time between two records be longer than the clock can count.
+    static func validate(_ perSecond: Double?) throws {
+        if let perSecond, !(perSecond >= 1e-6 && perSecond.isFinite) {
+            throw ValidationError("--rate is a number of records a second, 0.000001 at least.")
+        }
+    }
 
     init(perSecond: Double) { interval = .seconds(1 / perSecond) }
 

@@ -20,6 +20,8 @@ enum Outcome {
         } catch let error as StreamError {
             complain("\(error)")
             throw refused
+        } catch is StandardOutput.ReaderGone {
+            // Whoever read has seen enough.
         }
     }
 

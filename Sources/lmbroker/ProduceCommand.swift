@@ -63,7 +63,7 @@ struct ProduceCommand: AsyncParsableCommand {
     var verbose = false
 
     func validate() throws {
-        if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate needs a number above 0.") }
+        try Pace.validate(rate)
         if keySeparator?.isEmpty == true { throw ValidationError("--key-separator needs at least one character.") }
         if lingerMs < 0 { throw ValidationError("--linger-ms cannot be negative.") }
         if batchSize < 1 { throw ValidationError("--batch-size needs at least one byte.") }

@@ -110,6 +110,10 @@ final class StandardOutput {
                 written += count
             } else if errno == EPIPE {
                 throw ReaderGone()
+            } else if errno == EAGAIN {
+                // Whoever else has the stream may have set it not to wait.
+                var room = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
+                _ = poll(&room, 1, -1)
             } else if errno != EINTR {
                 throw StreamError("standard output cannot be written")
             }

@@ -40,7 +40,10 @@ struct TopicDescribe: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "describe",
         abstract: "Show a topic's partitions, with their offsets, and its settings.",
-        discussion: "Settings that are the broker's defaults are left out unless --all-configs asks for them."
+        discussion: """
+            Settings that are the broker's defaults are left out unless --all-configs asks for them. A partition without a leader \
+            does not tell its offsets.
+            """
     )
 
     @Argument(help: "The topic's name.", completion: Completions.topics)
@@ -60,33 +63,46 @@ struct TopicDescribe: AsyncParsableCommand {
             defer { cluster.close() }
             let admin = Admin(cluster)
             guard let topic = try await admin.topic(name) else { throw ClientError.invalid("there is no topic \(name)") }
-            let all = topic.partitions.map { TopicPartition(name, $0.index) }
-            let first = try await admin.offsets(Dictionary(all.map { ($0, .earliest) }) { $1 })
-            let end = try await admin.offsets(Dictionary(all.map { ($0, .latest) }) { $1 })
-            let configs = try await admin.describeConfigs(.topic(name)).filter { allConfigs || ConfigOrigin($0) == .topic }
+            let details = try await TopicDetails(topic, admin, allConfigs: allConfigs)
             let out = StandardOutput()
             if json {
-                try out.append { writeJSON(topic, first, end, configs, to: &$0) }
+                try out.append { details.writeJSON(to: &$0) }
             } else {
-                for line in text(topic, first, end, configs) { try out.print(line) }
+                for line in details.lines { try out.print(line) }
             }
             try out.flush()
         }
     }
+}
 
-    private func text(
-        _ topic: ClusterMetadata.Topic, _ first: [TopicPartition: Int64], _ end: [TopicPartition: Int64],
-        _ configs: [DescribeConfigsResponse.Config]
-    ) -> [String] {
+/// A topic with what its partitions hold and how it is set.
+struct TopicDetails {
+    let topic: ClusterMetadata.Topic
+    /// Offsets of partitions that have a leader.
+    let first: [TopicPartition: Int64]
+    let end: [TopicPartition: Int64]
+    let configs: [DescribeConfigsResponse.Config]
+
+    init(_ topic: ClusterMetadata.Topic, _ admin: Admin, allConfigs: Bool) async throws(ClientError) {
+        let led = topic.partitions.filter { $0.leader != nil }.map { TopicPartition(topic.name, $0.index) }
+        self.topic = topic
+        first = try await admin.offsets(Dictionary(led.map { ($0, .earliest) }) { $1 })
+        end = try await admin.offsets(Dictionary(led.map { ($0, .latest) }) { $1 })
+        configs = try await admin.describeConfigs(.topic(topic.name)).filter { allConfigs || ConfigOrigin($0) == .topic }
+    }
+
+    var lines: [String] {
         var lines = ["\(topic.name), id \(topic.id), \(topic.partitions.count) partition\(topic.partitions.count == 1 ? "" : "s")", ""]
         var table = TextTable("PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "FIRST", "END", "OFFSETS")
         for partition in topic.partitions {
             let key = TopicPartition(topic.name, partition.index)
-            let (first, end) = (first[key] ?? 0, end[key] ?? 0)
+            let (first, end) = (first[key], end[key])
+            let count = first.flatMap { first in end.map { Figures.count(Int($0 - first)) } }
             table.add(
                 "\(partition.index)", partition.leader.map(String.init) ?? "none", "\(partition.leaderEpoch)",
                 partition.replicas.map(String.init).joined(separator: ","),
-                partition.inSyncReplicas.map(String.init).joined(separator: ","), "\(first)", "\(end)", Figures.count(Int(end - first)))
+                partition.inSyncReplicas.map(String.init).joined(separator: ","), first.map(String.init) ?? "-", end.map(String.init) ?? "-",
+                count ?? "-")
         }
         lines += table.lines
         if !configs.isEmpty {
@@ -97,10 +113,7 @@ struct TopicDescribe: AsyncParsableCommand {
         return lines
     }
 
-    private func writeJSON(
-        _ topic: ClusterMetadata.Topic, _ first: [TopicPartition: Int64], _ end: [TopicPartition: Int64],
-        _ configs: [DescribeConfigsResponse.Config], to out: inout [UInt8]
-    ) {
+    func writeJSON(to out: inout [UInt8]) {
         out.append(contentsOf: "{\"topic\":".utf8)
         JSONText.string(topic.name, to: &out)
         out.append(contentsOf: ",\"id\":\"\(topic.id)\",\"partitions\":[".utf8)
@@ -109,7 +122,7 @@ struct TopicDescribe: AsyncParsableCommand {
                 let key = TopicPartition(topic.name, partition.index)
                 return "{\"partition\":\(partition.index),\"leader\":\(partition.leader.map(String.init) ?? "null")"
                     + ",\"leader_epoch\":\(partition.leaderEpoch),\"replicas\":\(partition.replicas),\"in_sync\":\(partition.inSyncReplicas)"
-                    + ",\"first_offset\":\(first[key] ?? 0),\"end_offset\":\(end[key] ?? 0)}"
+                    + ",\"first_offset\":\(first[key].map(String.init) ?? "null"),\"end_offset\":\(end[key].map(String.init) ?? "null")}"
             }.joined(separator: ",").utf8)
         out.append(contentsOf: "],\"configs\":{".utf8)
         for (index, config) in configs.enumerated() {

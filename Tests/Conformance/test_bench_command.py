@@ -20,8 +20,8 @@ def bench(broker, workload, *arguments, **options):
     return lmbroker("bench", workload, "--broker", broker.bootstrap, *arguments, **options)
 
 
-def report(broker, workload, *arguments):
-    return json.loads(bench(broker, workload, *arguments, "--json").stdout)
+def report(broker, workload, *arguments, **options):
+    return json.loads(bench(broker, workload, *arguments, "--json", **options).stdout)
 
 
 def topics(connection):
@@ -114,6 +114,25 @@ def test_what_cannot_be_is_said_with_its_exit_status(broker, topic):
     broker.create_topic(topic, max_message_bytes=1000)
     done = bench(broker, "produce", "--topic", topic, "--size", "5000", *SHORT, check=False)
     assert done.returncode == 1 and "were not delivered" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["007", "0x1F", ".5", "1e3"])
+def test_a_topic_may_be_named_like_a_number(broker, name):
+    broker.create_topic(name)
+    assert report(broker, "consume", "--topic", name)["topic"] == name
+
+
+@pytest.mark.parametrize("arguments", [
+    ["latency", "--rate", "1e-300"], ["mixed", "--rate", "inf"], ["produce", "--seconds", "1e300"], ["produce", "--warm-up", "1e300"],
+    ["produce", "--seconds", "nan"], ["produce", "--size", "9223372036854775807"]])
+def test_numbers_beyond_all_bounds_are_refused(broker, arguments):
+    done = bench(broker, *arguments, check=False)
+    assert done.returncode == 64 and arguments[1] in done.stderr
+
+
+@pytest.mark.parametrize("rate", ["0.01", "0.0002"])
+def test_a_slow_rate_does_not_hold_up_the_end(broker, rate):
+    assert report(broker, "latency", "--rate", rate, *SHORT, timeout=30)["rate"] == float(rate)
 
 
 def test_ctrl_c_ends_it_with_what_there_is(broker, connection):

@@ -1,13 +1,18 @@
 """Judges: the `lmbroker` command beside other clients — produce, consume, topic, backup, verify, their exits."""
 
+import fcntl
 import json
+import os
 import signal
+import struct
 import subprocess
+import termios
 import time
 
 from broker import BINARY, Broker, lmbroker, run_tool, verify
 from messages import DESCRIBE_CONFIGS, METADATA
-from waiting import next_millisecond
+from waiting import next_millisecond, wait_for
+from wire_requests import delete_before
 
 
 def produce(broker, topic, text, *options):
@@ -63,6 +68,13 @@ def interrupt(producer):
     assert producer.wait(10) == 130
     producer.stdin.close()
     producer.stdout.close()
+
+
+def test_a_rate_that_no_clock_can_keep_is_refused(broker, topic, tmp_path):
+    for command in (["produce", topic, "--broker", broker.bootstrap, "--rate", "1e-300"],
+                    ["backup", tmp_path / "copy", "--data", broker.directory, "--rate", "1e-7"]):
+        done = lmbroker(*command, stdin="x\n", check=False)
+        assert done.returncode == 64 and "--rate" in done.stderr
 
 
 def test_a_rate_is_not_made_up_for(broker, topic):
@@ -135,6 +147,19 @@ def test_consume_ends_at_a_place(broker, topic):
     # A group ends there, too, and goes on from there.
     assert consume(broker, topic, "--group", topic, "--to", f"@{middle}").split() == numbers[:10]
     assert consume(broker, topic, "--group", topic, "--to", "end").split() == numbers[10:]
+
+
+def test_consume_ends_where_nothing_is_left(broker, topic):
+    produce(broker, topic, "".join(f"{i}\n" for i in range(5)))
+    assert consume(broker, topic, "--group", topic, "--count", "2").split() == ["0", "1"]
+    with broker.connect() as connection:
+        assert delete_before(connection, topic, -1) == 5
+    for options in (["--from", "0"], ["--group", topic]):
+        done = lmbroker("consume", topic, "--broker", broker.bootstrap, "--until-end", *options, timeout=20)
+        assert done.stdout == "", options
+    # The group stands where it would go on.
+    described = json.loads(lmbroker("group", "describe", topic, "--broker", broker.bootstrap, "--json").stdout)
+    assert [part["committed_offset"] for part in described["partitions"]] == [5]
 
 
 def test_consume_picks_records(broker, topic):
@@ -272,6 +297,53 @@ def test_consume_ends_when_its_reader_does(broker, topic):
     assert reader.stdout.readline() == b"0\n"
     reader.stdout.close()
     assert reader.wait(10) is not None
+
+
+def test_what_nobody_reads_is_no_failure(broker, topic):
+    broker.create_topic(topic)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        for command in (["topic", "list"], ["topic", "describe", topic], ["group", "list"], ["txn", "list"], ["cluster"],
+                        ["config", "describe", "--topic", topic, "--defaults"]):
+            done = subprocess.run([BINARY, *command, "--broker", broker.bootstrap], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+            assert (done.returncode, done.stderr) == (0, ""), command
+    finally:
+        os.close(writing)
+
+
+def test_a_pipe_that_does_not_wait_gets_everything(broker, topic):
+    text = "".join(f"{i}\n" for i in range(100_000))
+    produce(broker, topic, text)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    reader = subprocess.Popen([BINARY, "consume", topic, "--until-end", "--broker", broker.bootstrap], stdout=writing, stderr=subprocess.PIPE, text=True)
+    room = fcntl.fcntl(reading, fcntl.F_GETPIPE_SZ)
+    os.close(writing)
+
+    def waiting():
+        """Bytes in the pipe."""
+        return struct.unpack("i", fcntl.ioctl(reading, termios.FIONREAD, b"\0" * 4))[0]
+
+    wait_for(lambda: waiting() == room or reader.poll() is not None, "the pipe to be full")
+    with open(reading) as pipe:
+        assert pipe.read() == text
+    said = reader.communicate(timeout=30)[1]
+    assert (reader.returncode, said) == (0, "")
+
+
+def test_a_line_without_an_end_is_refused_before_it_is_all_in_memory(broker, topic, tmp_path):
+    broker.create_topic(topic)
+    path = tmp_path / "zeros"
+    path.touch()
+    os.truncate(path, 400 << 20)
+    with open(tmp_path / "said", "w+") as said:
+        process = subprocess.Popen([BINARY, "produce", topic, path, "--broker", broker.bootstrap], stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        assert process.returncode == 1 and "longer than the 1000000 bytes" in said.read()
+    assert usage.ru_maxrss < 200 << 10, f"{usage.ru_maxrss} KB"
 
 
 def test_backup_of_a_running_broker_is_a_store(start_broker, topic, tmp_path):

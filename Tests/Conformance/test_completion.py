@@ -1,7 +1,9 @@
 """Judges: what a shell offers after `lmbroker --generate-completion-script`."""
 
 import os
+import socket
 import subprocess
+import time
 
 import pytest
 
@@ -46,6 +48,13 @@ def test_names_are_asked_of_the_broker(complete, broker, topic):
     assert complete("group", "describe", "-b", broker.bootstrap, topic[:-1]) == [topic]
     # Who does not answer has no names, and nothing else is wrong.
     assert complete("consume", "--broker", "127.0.0.1:1", topic[:-1]) == []
+
+
+def test_a_broker_that_does_not_answer_is_not_waited_for(complete):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        assert complete("consume", "--broker", f"127.0.0.1:{silent.getsockname()[1]}", "x") == []
+        assert time.monotonic() - begun < 8
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

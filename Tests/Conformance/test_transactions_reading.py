@@ -5,25 +5,18 @@ import time
 import pytest
 
 from group_messages import OFFSET_FETCH
-from messages import DELETE_RECORDS, DELETE_TOPICS, LIST_OFFSETS
+from messages import DELETE_TOPICS, LIST_OFFSETS
 from records import batch
 from transaction_messages import END_TXN
 from transactions import (READ_COMMITTED, READ_UNCOMMITTED, RawTransaction, active_producers, fetch_at, latest, read, values_at)
 from waiting import wait_for
-from wire_requests import list_offset, produce
+from wire_requests import delete_before, list_offset, produce
 
 
 @pytest.fixture
 def made(broker, topic):
     broker.create_topic(topic)
     return topic
-
-
-def delete_before(connection, topic, offset):
-    reply = connection.ask(DELETE_RECORDS, 2, timeout_ms=5000, topics=[
-        dict(name=topic, partitions=[dict(partition_index=0, offset=offset)])]).topics[0].partitions[0]
-    assert reply.error_code == 0, reply
-    return reply.low_watermark
 
 
 def test_records_of_an_open_transaction_may_be_deleted(broker, connection, made):

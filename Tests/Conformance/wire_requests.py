@@ -1,6 +1,6 @@
 """The requests that the wire tests send most, with the arguments that vary up front."""
 
-from messages import FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE
+from messages import DELETE_RECORDS, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, PRODUCE
 
 
 def produce(connection, topic, records, partition=0, acks=-1, version=9):
@@ -43,6 +43,14 @@ def list_offset(connection, topic, timestamp, partition=0, version=7):
     reply = connection.ask(LIST_OFFSETS, version, replica_id=-1, topics=[
         dict(name=topic, partitions=[dict(partition_index=partition, timestamp=timestamp)])])
     return reply.topics[0].partitions[0]
+
+
+def delete_before(connection, topic, offset, partition=0):
+    """Deletes the partition's records before the offset, −1 for all; returns the first one that is left."""
+    reply = connection.ask(DELETE_RECORDS, 2, timeout_ms=5000, topics=[
+        dict(name=topic, partitions=[dict(partition_index=partition, offset=offset)])]).topics[0].partitions[0]
+    assert reply.error_code == 0, reply
+    return reply.low_watermark
 
 
 def new_producer_id(connection):

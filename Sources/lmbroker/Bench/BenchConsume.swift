@@ -58,7 +58,7 @@ struct BenchConsume: AsyncParsableCommand {
             let end = meter.now
             await ticker.stop()
             let report = BenchReport(
-                workload: "consume", settings: [("topic", topic)], seconds: (end.time - begin.time) / .seconds(1),
+                workload: "consume", settings: [("topic", .text(topic))], seconds: (end.time - begin.time) / .seconds(1),
                 flows: [.init("consumed", from: begin, to: end)])
             try concludeBench(report, nil, interruption, json: json)
         }

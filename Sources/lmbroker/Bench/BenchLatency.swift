@@ -16,9 +16,7 @@ struct BenchLatency: AsyncParsableCommand {
 
     @OptionGroup var writing: BenchWriting
 
-    func validate() throws {
-        if !(rate > 0 && rate.isFinite) { throw ValidationError("--rate is more than nothing.") }
-    }
+    func validate() throws { try Pace.validate(rate) }
 
     func run() async throws { try await writing.measure("latency", rate: rate, lingerMsByDefault: 0) }
 }

@@ -24,7 +24,7 @@ struct BenchMixed: AsyncParsableCommand {
     @OptionGroup(title: "Output") var output: BenchOutputOptions
 
     func validate() throws {
-        if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate is more than nothing.") }
+        try Pace.validate(rate)
         if load.size < BenchRecord.stampByteCount { throw ValidationError("--size is \(BenchRecord.stampByteCount) at least: the time goes along.") }
     }
 

@@ -16,9 +16,16 @@ struct BenchReport {
         }
     }
 
+    /// What was asked for.
+    enum Setting {
+        case text(String)
+        case count(Int)
+        case rate(Double)
+    }
+
     var workload: String
-    /// What was asked for, in the order in which it is told.
-    var settings: [(name: String, value: String)]
+    /// In the order in which they are told.
+    var settings: [(name: String, value: Setting)]
     var seconds: Double
     var flows: [Flow]
     /// Of single records; empty where none were timed.
@@ -53,7 +60,11 @@ struct BenchReport {
         JSONText.string(workload, to: &out)
         for (name, value) in settings {
             out += ",\"\(name)\":".utf8
-            if let number = Double(value), number.isFinite { out += value.utf8 } else { JSONText.string(value, to: &out) }
+            switch value {
+            case .text(let text): JSONText.string(text, to: &out)
+            case .count(let number): out += "\(number)".utf8
+            case .rate(let number): out += "\(number)".utf8
+            }
         }
         out += ",\"measured_seconds\":\(Self.number(seconds, 3)),\"failed\":\(failed)".utf8
         for flow in flows {

@@ -34,7 +34,12 @@ struct BenchTimeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How long to run before that, uncounted.", valueName: "s"))
     var warmUp = 2.0
 
+    /// Thirty years: more would not fit into a clock.
+    private static let secondsMax = 1e9
+
     func validate() throws {
-        if seconds <= 0 || !seconds.isFinite || warmUp < 0 || !warmUp.isFinite { throw ValidationError("--seconds and --warm-up count seconds.") }
+        guard seconds > 0, seconds <= Self.secondsMax, (0...Self.secondsMax).contains(warmUp) else {
+            throw ValidationError("--seconds and --warm-up count seconds, a thousand million at most.")
+        }
     }
 }

@@ -29,15 +29,20 @@ struct BenchLoadOptions: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: "Number batches, so that trying again repeats nothing; only with --acks all.")
     var idempotent = true
 
+    /// As much as a request may have, about.
+    private static let sizeMax = 1 << 30
+
     func validate() throws {
-        if size < 0 || keys < 0 || lingerMs ?? 0 < 0 { throw ValidationError("--size, --keys and --linger-ms cannot be negative.") }
+        if !(0...Self.sizeMax).contains(size) { throw ValidationError("--size is a number of bytes up to \(Self.sizeMax).") }
+        if keys < 0 || lingerMs ?? 0 < 0 { throw ValidationError("--keys and --linger-ms cannot be negative.") }
         if batchSize < 1 { throw ValidationError("--batch-size needs at least one byte.") }
     }
 
     /// In the order in which a report tells them.
-    func settings(rate: Double?) -> [(name: String, value: String)] {
-        (rate.map { [("rate", "\($0)")] } ?? []) + [
-            ("size", "\(size)"), ("keys", "\(keys)"), ("codec", "\(codec)"), ("acks", acks.defaultValueDescription), ("batch_size", "\(batchSize)"),
+    func settings(rate: Double?) -> [(name: String, value: BenchReport.Setting)] {
+        (rate.map { [("rate", .rate($0))] } ?? []) + [
+            ("size", .count(size)), ("keys", .count(keys)), ("codec", .text("\(codec)")), ("acks", .text(acks.defaultValueDescription)),
+            ("batch_size", .count(batchSize)),
         ]
     }
 
@@ -143,9 +148,9 @@ final class BenchWriter: Sendable {
         var record = BenchRecord(letters, options)
         let start = ContinuousClock.now
         var count = 0.0
-        while !isStopping.load(ordering: .relaxed), failure == nil {
+        while failure == nil {
             let due = start + .seconds(count / rate)
-            Self.wait(until: due)
+            guard wait(until: due) else { return }
             while try !offered(&record, to: topic, timedFrom: due) {
                 usleep(100)
                 if isStopping.load(ordering: .relaxed) { return }
@@ -154,11 +159,18 @@ final class BenchWriter: Sendable {
         }
     }
 
-    /// Sleeps for most of it: the kernel wakes up some tens of microseconds late.
-    private static func wait(until due: ContinuousClock.Instant) {
-        let left = (due - .now) / .microseconds(1)
-        if left > 120 { usleep(UInt32(left - 80)) }
-        while ContinuousClock.now < due {}
+    /// Sleeps for most of it: the kernel wakes up some tens of microseconds late. False when no more records are wanted.
+    private func wait(until due: ContinuousClock.Instant) -> Bool {
+        while !isStopping.load(ordering: .relaxed) {
+            let left = (due - .now) / .microseconds(1)
+            if left > 120 {
+                usleep(UInt32(min(left - 80, Pace.nap / .microseconds(1))))
+            } else {
+                while ContinuousClock.now < due {}
+                return true
+            }
+        }
+        return false
     }
 
     // MARK: - One record
