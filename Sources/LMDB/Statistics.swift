@@ -101,13 +101,8 @@ extension Environment {
         return pages
     }
 
-    /// A consistent copy of the last committed state, into an existing empty directory, while others read and
-    /// write. `compacting` leaves free pages out; it takes longer, and the file grows by what is written meanwhile.
-    public func copy(to directory: String, compacting: Bool = false) throws(LMDBError) {
-        try unsafe check(mdb_env_copy2(handle, directory, compacting ? UInt32(MDB_CP_COMPACT) : 0))
-    }
-
-    /// The same, written to an open file or socket.
+    /// A consistent copy of the last committed state, written to an open file or socket, while others read and write.
+    /// `compacting` leaves free pages out; it takes longer, and the file grows by what is written meanwhile. Not synced.
     public func copy(to descriptor: Int32, compacting: Bool = false) throws(LMDBError) {
         try unsafe check(mdb_env_copyfd2(handle, descriptor, compacting ? UInt32(MDB_CP_COMPACT) : 0))
     }

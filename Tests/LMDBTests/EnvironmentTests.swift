@@ -139,7 +139,9 @@ extension RawSpan {
     func aCopyHoldsTheLastCommit(compacting: Bool) throws {
         try put("a", [UInt8](repeating: 5, count: 10_000))
         let target = try TemporaryDirectory()
-        try environment.copy(to: target.path, compacting: compacting)
+        #expect(FileManager.default.createFile(atPath: target.path + "/data.mdb", contents: nil))
+        let file = try #require(FileHandle(forWritingAtPath: target.path + "/data.mdb"))
+        try environment.copy(to: file.fileDescriptor, compacting: compacting)
         try put("a", [6])
         let copy = try Environment(path: target.path, options: .init(mapByteCount: 1 << 26, readOnly: true))
         let first = try copy.snapshot()
