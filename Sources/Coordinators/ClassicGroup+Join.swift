@@ -4,11 +4,21 @@ internal import KafkaProtocol
 extension ClassicGroup {
     /// What a member says about itself, over all protocols together, may not be longer than this.
     static let metadataBytesMax = 1 << 20
+    /// How many protocols a member may offer; clients have a handful.
+    static let protocolsMax = 1_000
+    /// Ids of one group that were given out and not used yet.
+    static let pendingMembersMax = 10_000
     /// As long as Kafka's clients let it be.
     static let groupInstanceIDBytesMax = 249
 
     static func refusal(of request: JoinGroupRequest, _ code: ErrorCode) -> GroupResponse {
         .join(JoinGroupResponse { ($0.errorCode, $0.memberID) = (code, request.memberID) })
+    }
+
+    /// Whether a member offers more than the others of its group should have to bear.
+    static func isTooLarge(_ request: JoinGroupRequest) -> Bool {
+        guard request.protocols.count <= protocolsMax else { return true }
+        return request.protocols.reduce(request.protocolType.utf8.count) { $0 + $1.name.utf8.count + $1.metadata.count } > metadataBytesMax
     }
 
     mutating func join(_ request: JoinGroupRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment) -> GroupEffects {
@@ -25,9 +35,7 @@ extension ClassicGroup {
         _ request: JoinGroupRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment
     ) -> ErrorCode? {
         if let instance = request.groupInstanceID, !(1...Self.groupInstanceIDBytesMax).contains(instance.utf8.count) { return .invalidRequest }
-        guard request.protocols.reduce(request.protocolType.utf8.count, { $0 + $1.name.utf8.count + $1.metadata.count }) <= Self.metadataBytesMax else {
-            return .invalidRequest
-        }
+        if Self.isTooLarge(request) { return .invalidRequest }
         guard hasRoom(for: request, environment.options) else {
             remove(request.memberID, answering: .groupMaxSizeReached)
             completeJoinIfAllCame(environment.options, at: moment)
@@ -68,6 +76,7 @@ extension ClassicGroup {
         } else if caller.version >= 4 {
             // A client that gives up waiting and asks again would leave a member behind each time, so it is only
             // let in with an id that it is known to have (KIP-394).
+            guard pendingMembers.count < Self.pendingMembersMax else { return .coordinatorLoadInProgress }
             pendingMembers[memberID] = moment.monotonicMs + Int64(request.sessionTimeoutMs)
             checkSessions(by: moment.monotonicMs + Int64(request.sessionTimeoutMs))
             answer(caller.token, .join(JoinGroupResponse { ($0.errorCode, $0.memberID) = (.memberIDRequired, memberID) }))
@@ -123,8 +132,8 @@ extension ClassicGroup {
         if let token = members[memberID]?.joining, token != caller.token {
             answer(token, .join(JoinGroupResponse { ($0.errorCode, $0.memberID) = (.rebalanceInProgress, memberID) }))
         }
+        setProtocols(request.protocols, of: memberID)
         update(memberID) { member in
-            member.setProtocols(request.protocols)
             member.sessionTimeoutMs = request.sessionTimeoutMs
             member.rebalanceTimeoutMs = request.effectiveRebalanceTimeoutMs
             member.clientID = caller.clientID

@@ -133,14 +133,20 @@ extension ClassicGroup {
         rebalance(options, at: moment)
     }
 
+    /// How many members and pending ids may be looked at for each millisecond that passes.
+    private static let lookedAtPerMs = 100
+
     /// Heartbeats do not move the time of this check, they only make it find nothing: so they cost next to nothing.
     private mutating func expireSessions(_ options: GroupOptions, at moment: Moment) {
         let now = moment.monotonicMs
-        for (memberID, deadline) in pendingMembers where deadline <= now { pendingMembers[memberID] = nil }
-        let silent = membersInOrder.filter { $0.aliveUntilMs <= now && !$0.isExcusedFromHeartbeats }
+        for memberID in pendingMembers.filter({ $0.value <= now }).keys { pendingMembers[memberID] = nil }
+        let silent = members.values.filter { $0.aliveUntilMs <= now && !$0.isExcusedFromHeartbeats }.sorted { $0.order < $1.order }
         for member in silent { remove(member.id, answering: .unknownMemberID) }
         let deadlines = members.values.lazy.filter { !$0.isExcusedFromHeartbeats }.map(\.aliveUntilMs)
-        sessionCheckMs = [deadlines.min(), pendingMembers.values.min()].compactMap(\.self).min()
+        // Many that expire one after the other would have all the others looked at each time: the more there are, the longer until
+        // they are looked at again.
+        let restMs = Int64((members.count + pendingMembers.count) / Self.lookedAtPerMs)
+        sessionCheckMs = [deadlines.min(), pendingMembers.values.min()].compactMap(\.self).min().map { max($0, now + restMs) }
         if state == .preparingRebalance {
             completeJoinIfAllCame(options, at: moment)
         } else if !silent.isEmpty {

@@ -42,11 +42,10 @@ extension ClassicGroup {
         touch(memberID, at: moment)
     }
 
-    /// The leader has spoken. Members that it forgot get nothing, members that it made up do not exist.
+    /// The leader has spoken. Members that it forgot get nothing, members that it made up do not exist, and of one that it
+    /// named several times its last word counts.
     private mutating func divide(_ assignments: [SyncGroupRequest.Assignment], at moment: Moment) {
-        for assignment in assignments where members[assignment.memberID] != nil {
-            update(assignment.memberID) { $0.assignment = assignment.assignment }
-        }
+        for assignment in assignments { update(assignment.memberID) { $0.assignment = assignment.assignment } }
         state = .stable
         for member in membersInOrder {
             written.changed.insert(member.id)

@@ -34,7 +34,7 @@ struct ClassicGroup: Sendable {
     var leaderID: String?
     /// Milliseconds since 1970; nil once a generation has members, and for a group that never had any.
     var emptySinceMs: Int64?
-    /// Offsets were committed from outside, so that the group exists without any member.
+    /// Offsets were committed, so that the group exists without any member.
     var holdsCommits = false
 
     private(set) var members: [ExactString: ClassicMember] = [:]
@@ -55,7 +55,8 @@ struct ClassicGroup: Sendable {
     var syncDeadlineMs: Int64?
     /// Set while an empty group waits for more members to come.
     var initialDelay: InitialDelay?
-    /// Monotonic milliseconds, never later than the first member or pending id to expire.
+    /// Monotonic milliseconds: when to look for members and pending ids that have expired. In a large group some of them may have
+    /// done so for a while, see `expireSessions`.
     var sessionCheckMs: Int64?
 
     /// What is known to be, or about to be, on disk; see `concluded`.
@@ -99,10 +100,17 @@ struct ClassicGroup: Sendable {
         members[member.id] = member
     }
 
-    /// Changes a member where it is. What it waits for and what it speaks are counted anew.
+    /// Changes a member where it is, but for what it speaks: that is counted, and may be much.
     mutating func update(_ memberID: String, _ change: (inout ClassicMember) -> Void) {
+        guard let place = members.index(forKey: ExactString(memberID)) else { return }
+        if members[place].value.joining != nil { joiningCount -= 1 }
+        change(&members.values[place])
+        if members[place].value.joining != nil { joiningCount += 1 }
+    }
+
+    mutating func setProtocols(_ protocols: [JoinGroupRequest.GroupProtocol], of memberID: String) {
         guard var member = withdraw(memberID) else { return }
-        change(&member)
+        member.setProtocols(protocols)
         insert(member)
     }
 

@@ -50,10 +50,7 @@ struct ClassicMember: Sendable {
     /// It cannot send heartbeats that count, or has a request waiting, which counts as one.
     var isExcusedFromHeartbeats: Bool { (joining != nil && !isNew) || syncing != nil }
 
-    mutating func setProtocols(_ protocols: [JoinGroupRequest.GroupProtocol]) {
-        var seen: Set<String> = []
-        self.protocols = protocols.filter { seen.insert($0.name).inserted }
-    }
+    mutating func setProtocols(_ protocols: [JoinGroupRequest.GroupProtocol]) { self.protocols = protocols.uniqued }
 
     /// Same names in the same order with the same metadata: nothing that the leader would have to know.
     func matches(_ protocols: [JoinGroupRequest.GroupProtocol]) -> Bool {
@@ -65,4 +62,12 @@ struct ClassicMember: Sendable {
 
     /// The protocol it likes best among those that all can speak.
     func vote(_ candidates: Set<String>) -> String? { protocols.first { candidates.contains($0.name) }?.name }
+}
+
+extension [JoinGroupRequest.GroupProtocol] {
+    /// No name twice: the first one counts.
+    var uniqued: Self {
+        var seen: Set<String> = []
+        return filter { seen.insert($0.name).inserted }
+    }
 }

@@ -23,9 +23,9 @@ extension ConsumerGroup {
         if let instanceID = request.groupInstanceID, !(1...ClassicGroup.groupInstanceIDBytesMax).contains(instanceID.utf8.count) {
             throw Refusal(.invalidRequest, "the instance id is too long")
         }
-        guard request.memberID.utf8.count <= memberIDBytesMax,
-            request.protocols.reduce(0, { $0 + $1.name.utf8.count + $1.metadata.count }) <= ClassicGroup.metadataBytesMax
-        else { throw Refusal(.invalidRequest, "the request is too large") }
+        guard request.memberID.utf8.count <= memberIDBytesMax, !ClassicGroup.isTooLarge(request) else {
+            throw Refusal(.invalidRequest, "the request is too large")
+        }
         guard request.protocolType == ConsumerProtocol.type, let first = request.protocols.first, supports(request),
             let subscription = ConsumerProtocol.decode(ConsumerProtocol.Subscription.self, first.metadata)
         else { throw Refusal(.inconsistentGroupProtocol, "the member's protocols are not supported") }
@@ -68,8 +68,10 @@ extension ConsumerGroup {
 
     /// One of the protocols that a member offers has to be known to all other members of the classic protocol.
     private func supports(_ request: JoinGroupRequest) -> Bool {
-        let others = members.values.filter { $0.id != request.memberID }.compactMap(\.profile.classic)
-        return request.protocols.contains { offered in others.allSatisfy { face in face.protocols.contains { $0.name == offered.name } } }
+        let own = members[request.memberID]?.profile.classic
+        let ownNames = own?.protocolNames ?? []
+        let otherCount = classicMemberCount - (own == nil ? 0 : 1)
+        return request.protocols.contains { protocolCounts[$0.name, default: 0] - (ownNames.contains($0.name) ? 1 : 0) == otherCount }
     }
 
     /// Who the joining member was until now; nil for a newcomer.
@@ -95,14 +97,15 @@ extension ConsumerGroup {
 
     private mutating func share(_ request: SyncGroupRequest, _ environment: GroupEnvironment, at moment: Moment) throws(Refusal) -> SyncGroupResponse {
         let (member, face) = try classicMember(request.memberID, instanceID: request.groupInstanceID, generationID: request.generationID)
-        guard let first = face.protocols.first, request.protocolType ?? ConsumerProtocol.type == ConsumerProtocol.type,
-            request.protocolName ?? first.name == first.name
-        else { throw Refusal(.inconsistentGroupProtocol, "the protocol is not the one that JoinGroup was answered with") }
-        // One that has to give up partitions learns here which; the rest of the way begins when it rejoins.
+        // One that has to give up partitions learns here which; the rest of the way begins when it rejoins. What it says of its protocol
+        // may be what the group agreed on before it moved over.
         if header.epoch > member.holding.epoch, member.holding.state != .unrevoked {
             expectRejoin(member, at: moment)
             throw Refusal(.rebalanceInProgress, "the member has to rejoin")
         }
+        guard let first = face.protocols.first, request.protocolType ?? ConsumerProtocol.type == ConsumerProtocol.type,
+            request.protocolName ?? first.name == first.name
+        else { throw Refusal(.inconsistentGroupProtocol, "the protocol is not the one that JoinGroup was answered with") }
         deadlines[member.id]?.sync = nil
         touch(member.id, environment.options, at: moment)
         let assignment = ConsumerProtocol.Assignment { $0.assignedPartitions = ConsumerProtocol.named(member.holding.assigned, environment.topics) }
@@ -191,6 +194,6 @@ extension ConsumerMember.Profile {
         topicPattern = nil
         clientID = caller.clientID
         clientHost = caller.clientHost
-        classic = ConsumerMember.ClassicFace { ($0.sessionTimeoutMs, $0.protocols) = (request.sessionTimeoutMs, request.protocols) }
+        classic = ConsumerMember.ClassicFace { ($0.sessionTimeoutMs, $0.protocols) = (request.sessionTimeoutMs, request.protocols.uniqued) }
     }
 }

@@ -35,7 +35,7 @@ extension ConsumerGroup {
     /// The topics that members are subscribed to, looked up now.
     func subscribedTopics(_ topics: any TopicDirectory, at moment: Moment = Moment(monotonicMs: 0, wallClockMs: 0)) -> Set<String> {
         var looked = self
-        looked.subscriptions.refresh(patterns: Set(members.values.compactMap(\.profile.topicPattern)), topics, at: moment)
+        looked.subscriptions.refresh(patterns: patterns, topics, at: moment)
         return looked.subscribedNames
     }
 

@@ -2,12 +2,12 @@ internal import KafkaProtocol
 
 /// What happens when members fall silent or take too long.
 extension ConsumerGroup {
-    /// Monotonic milliseconds; `advance` has nothing to do before.
-    var nextDeadline: Int64? { deadlines.values.lazy.map(\.next).min() }
+    /// Monotonic milliseconds; `advance` has nothing to do before, and maybe not then.
+    var nextDeadline: Int64? { deadlines.next }
 
     /// Fences whose time has run out: of the session, for giving up partitions, for rejoining.
     mutating func advance(to moment: Moment) -> GroupEffects {
-        for memberID in deadlines.filter({ $0.value.next <= moment.monotonicMs }).keys.sorted() { fence(memberID.text, at: moment) }
+        for memberID in deadlines.takeDue(by: moment.monotonicMs) { fence(memberID, at: moment) }
         return GroupEffects(groupID: id, records: takeRecords())
     }
 
@@ -23,7 +23,9 @@ extension ConsumerGroup {
         guard let member = members[memberID] else { return }
         let timeoutMs = member.profile.classic?.sessionTimeoutMs ?? options.consumerSessionTimeoutMs
         let session = moment.monotonicMs + Int64(timeoutMs)
-        deadlines[memberID, default: Deadlines(session: session)].session = session
+        var own = deadlines[memberID] ?? ConsumerDeadlines.Member(session: session)
+        own.session = session
+        deadlines[memberID] = own
     }
 
     /// Watches a member that has to give up partitions; to be called when that has changed. Members of the classic

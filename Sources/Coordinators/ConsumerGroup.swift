@@ -15,26 +15,17 @@ struct ConsumerGroup: Sendable {
     private(set) var targets: [ExactString: PartitionSet] = [:]
     /// By `group.instance.id`: the id of the member that has it.
     private(set) var instances: [ExactString: String] = [:]
+    /// How many members speak the classic protocol, and how many of these offer each of its assignors.
+    private(set) var classicMemberCount = 0
+    private(set) var protocolCounts: [ExactString: Int] = [:]
     /// Who holds each partition, as `assigned` or as `pendingRevocation`.
     private var holders: [Uuid: [Int32: String]] = [:]
     /// What the group was subscribed to when it was last looked up; not durable.
     var subscriptions = ConsumerSubscriptions()
-    /// Monotonic milliseconds, by member id.
-    var deadlines: [ExactString: Deadlines] = [:]
+    var deadlines = ConsumerDeadlines()
 
     /// Of which records are to be written.
     private var changes = Changes()
-
-    struct Deadlines: Sendable {
-        var session: Int64
-        /// By when partitions have to be given up.
-        var rebalance: Int64?
-        /// By when a member of the classic protocol that was told so has to come with JoinGroup, and then with SyncGroup.
-        var join: Int64?
-        var sync: Int64?
-
-        var next: Int64 { min(session, rebalance ?? .max, join ?? .max, sync ?? .max) }
-    }
 
     private struct Changes: Sendable {
         var header = false
@@ -116,7 +107,11 @@ extension ConsumerGroup {
     /// Takes in a member, or what is new of it.
     mutating func put(_ member: ConsumerMember) {
         let old = members[member.id]
-        if old?.profile != member.profile || old == nil { changes.profiles.insert(member.id) }
+        if old?.profile != member.profile || old == nil {
+            changes.profiles.insert(member.id)
+            count(old?.profile.classic, -1)
+            count(member.profile.classic, 1)
+        }
         if old?.holding != member.holding || old == nil {
             changes.holdings.insert(member.id)
             if let old { release(old) }
@@ -131,6 +126,7 @@ extension ConsumerGroup {
     /// Removes every trace of a member.
     mutating func remove(_ memberID: String, at moment: Moment) {
         guard let member = members.removeValue(forKey: memberID) else { return }
+        count(member.profile.classic, -1)
         release(member)
         if let instanceID = member.profile.instanceID, instances[instanceID] == memberID { instances[instanceID] = nil }
         deadlines[memberID] = nil
@@ -178,6 +174,15 @@ extension ConsumerGroup {
         guard header.emptySinceMs != wallClockMs else { return }
         header.emptySinceMs = wallClockMs
         changes.header = true
+    }
+
+    private mutating func count(_ face: ConsumerMember.ClassicFace?, _ difference: Int) {
+        guard let face else { return }
+        classicMemberCount += difference
+        for name in face.protocolNames {
+            protocolCounts[name, default: 0] += difference
+            if protocolCounts[name] == 0 { protocolCounts[name] = nil }
+        }
     }
 
     /// Whether no member holds the partition.

@@ -60,6 +60,8 @@ struct ConsumerMember: Sendable, Equatable {
             wire.array(&protocols)
             wire.tags()
         }
+
+        var protocolNames: Set<ExactString> { Set(exact: protocols.map(\.name)) }
     }
 
     /// What the coordinator has let the member have, and how far it is on its way to its target.

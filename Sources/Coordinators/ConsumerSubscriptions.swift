@@ -4,7 +4,7 @@ internal import KafkaProtocol
 /// up again when it is needed.
 struct ConsumerSubscriptions: Sendable {
     /// The version of the directory at which the topics were looked up.
-    private(set) var version: UInt64?
+    private var version: UInt64?
     /// By pattern.
     private var resolved: [String: Resolved] = [:]
     /// The version of the directory at which the patterns were resolved, and when, in monotonic milliseconds.
@@ -48,9 +48,19 @@ struct ConsumerSubscriptions: Sendable {
     /// What topics a member wants, by name; they need not exist.
     func names(of profile: ConsumerMember.Profile) -> Set<String> {
         var names = Set(profile.topicNames)
-        if let pattern = profile.topicPattern { names.formUnion(resolved[pattern]?.names ?? []) }
+        if let pattern = profile.topicPattern { names.formUnion(self.names(matching: pattern)) }
         return names
     }
+
+    /// As of when the pattern was last resolved.
+    func names(matching pattern: String) -> Set<String> { resolved[pattern]?.names ?? [] }
+
+    /// Whether there is something that `refresh` has not seen: topics that have changed, or that changed while patterns rested.
+    func isOutdated(_ topics: any TopicDirectory, at moment: Moment) -> Bool {
+        version != topics.version || !resolved.isEmpty && resolvedVersion != version && hasRested(at: moment)
+    }
+
+    private func hasRested(at moment: Moment) -> Bool { resolvedVersion == nil || moment.monotonicMs - resolvedAtMs >= restMs }
 
     /// Looks the patterns in use up again where topics have changed. After that it rests for a while, the longer the more
     /// topics there are, so that many groups with patterns cannot keep the broker busy when many topics come and go.
@@ -63,12 +73,7 @@ struct ConsumerSubscriptions: Sendable {
         }
         guard !resolved.isEmpty else { return }
         let isNew = resolved.values.contains { $0.names == nil }
-        guard isNew || resolvedVersion != version else { return }
-        guard isNew || resolvedVersion == nil || moment.monotonicMs - resolvedAtMs >= restMs else {
-            // Look again with the next heartbeat.
-            version = nil
-            return
-        }
+        guard isNew || resolvedVersion != version && hasRested(at: moment) else { return }
         let all = topics.names()
         var steps = TopicPattern.stepsMax
         for text in resolved.keys.sorted() {
@@ -104,16 +109,22 @@ extension ConsumerGroup {
     /// Looks up what the group is subscribed to, and has the group assign anew if something of it has changed.
     /// `isAssigning`: an assignment is due anyway.
     mutating func refreshSubscriptions(_ environment: GroupEnvironment, isAssigning: Bool, at moment: Moment) {
-        guard isAssigning || subscriptions.version != environment.topics.version else { return }
-        subscriptions.refresh(patterns: Set(members.values.compactMap(\.profile.topicPattern)), environment.topics, at: moment)
+        guard isAssigning || subscriptions.isOutdated(environment.topics, at: moment) else { return }
+        subscriptions.refresh(patterns: patterns, environment.topics, at: moment)
         let hash = metadataHash(environment.topics)
         guard hash != header.metadataHash else { return }
         setMetadataHash(hash)
         if !isAssigning { beginEpoch() }
     }
 
+    /// Each pattern once, however many members have it.
+    var patterns: Set<String> { Set(members.values.compactMap(\.profile.topicPattern)) }
+
     /// All topics that members want, whether they exist or not.
-    var subscribedNames: Set<String> { members.values.reduce(into: []) { $0.formUnion(subscriptions.names(of: $1.profile)) } }
+    var subscribedNames: Set<String> {
+        let named = members.values.reduce(into: Set<String>()) { $0.formUnion($1.profile.topicNames) }
+        return patterns.reduce(into: named) { $0.formUnion(subscriptions.names(matching: $1)) }
+    }
 
     /// Two sets of topics with equal hashes are taken for the same: ids are random, so nobody can make them collide.
     private func metadataHash(_ topics: any TopicDirectory) -> Int64 {

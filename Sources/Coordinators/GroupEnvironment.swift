@@ -16,9 +16,11 @@ struct GroupEnvironment: Sendable {
         }
         let parts = [hex(uuid.high >> 32, 8), hex(uuid.high >> 16, 4), hex(uuid.high, 4), hex(uuid.low >> 48, 4), hex(uuid.low, 12)]
         let suffix = "-" + parts.joined(separator: "-")
-        var kept = prefix
-        while kept.utf8.count > memberIDBytesMax - suffix.utf8.count { kept.removeLast() }
-        return kept + suffix
+        let bytes = prefix.utf8
+        var end = bytes.index(bytes.startIndex, offsetBy: memberIDBytesMax - suffix.utf8.count, limitedBy: bytes.endIndex) ?? bytes.endIndex
+        // Not in the middle of a scalar.
+        while end < bytes.endIndex, UTF8.isContinuation(bytes[end]) { end = bytes.index(before: end) }
+        return String(prefix[..<end]) + suffix
     }
 }
 

@@ -88,11 +88,11 @@ enum GroupKind: Sendable {
         }
     }
 
-    /// A group of the classic protocol is there for its offsets alone; one of the other is there since its first member.
+    /// A group of the classic protocol may be there for its offsets alone; one of the other is there since its first member.
     mutating func setHoldsCommits(_ holdsCommits: Bool) {
         switch consume self {
         case .classic(var group):
-            if group.state == .empty { group.holdsCommits = holdsCommits }
+            group.holdsCommits = holdsCommits
             self = .classic(group)
         case .consumer(let group): self = .consumer(group)
         }
@@ -128,9 +128,9 @@ enum GroupKind: Sendable {
         }
     }
 
-    /// Whether it would not be there without offsets that are on their way.
+    /// Whether it does not know yet that it is there for offsets too: its members may go before anything of it is written.
     var needsCommits: Bool {
-        if case .classic(let group) = self { group.state == .empty && !group.holdsCommits } else { false }
+        if case .classic(let group) = self { !group.holdsCommits } else { false }
     }
 
     var isEmpty: Bool {

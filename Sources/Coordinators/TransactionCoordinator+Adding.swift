@@ -3,10 +3,12 @@ public import KafkaProtocol
 /// What a transaction consists of: partitions and groups come in by the client's own request, or (transaction version 2,
 /// KIP-890) with the first batch and the first offset commit.
 extension TransactionCoordinator {
-    /// AddPartitionsToTxn 0–3. `resolve` names a partition's place, or nothing where there is no such partition: then
-    /// none of the partitions is added.
+    /// Finds a topic, and then the place of each of its partitions; nothing where there is no such partition.
+    public typealias PartitionResolver = (_ topic: String) -> (_ index: Int32) -> TransactionPartition?
+
+    /// AddPartitionsToTxn 0–3. Where `resolve` does not find one of the partitions, none of them is added.
     public mutating func addPartitions(
-        _ request: AddPartitionsToTxnRequest, version: Int16, at moment: Moment, resolve: (String, Int32) -> TransactionPartition?
+        _ request: AddPartitionsToTxnRequest, version: Int16, at moment: Moment, resolve: PartitionResolver
     ) -> (AddPartitionsToTxnResponse, TransactionEffects) {
         if version >= 4 { return addBatch(request, at: moment, resolve: resolve) }
         var transaction = AddPartitionsToTxnRequest.Transaction()
@@ -20,7 +22,7 @@ extension TransactionCoordinator {
 
     /// AddPartitionsToTxn 4–5, which brokers send: several transactions, to add to or only to ask about.
     private mutating func addBatch(
-        _ request: AddPartitionsToTxnRequest, at moment: Moment, resolve: (String, Int32) -> TransactionPartition?
+        _ request: AddPartitionsToTxnRequest, at moment: Moment, resolve: PartitionResolver
     ) -> (AddPartitionsToTxnResponse, TransactionEffects) {
         var effects = TransactionEffects()
         var response = AddPartitionsToTxnResponse()
@@ -37,10 +39,10 @@ extension TransactionCoordinator {
     }
 
     private mutating func addPartitions(
-        _ transaction: AddPartitionsToTxnRequest.Transaction, at moment: Moment, resolve: (String, Int32) -> TransactionPartition?,
+        _ transaction: AddPartitionsToTxnRequest.Transaction, at moment: Moment, resolve: PartitionResolver,
         _ spelling: (ErrorCode) -> ErrorCode
     ) -> ([AddPartitionsToTxnResponse.Topic], TransactionEffects) {
-        let places = transaction.topics.map { topic in topic.partitions.map { resolve(topic.name, $0) } }
+        let places = transaction.topics.map { $0.partitions.map(resolve($0.name)) }
         let known = places.joined().compactMap { $0 }
         let claim = ProducerClaim(transactionalID: transaction.transactionalID, producerID: transaction.producerID, producerEpoch: transaction.producerEpoch)
         var effects = TransactionEffects()

@@ -96,9 +96,11 @@ public struct GroupChange: Sendable {
                     "a record of group '\(groupID)' has \(record.value?.count ?? 0) bytes, at most \(Self.valueByteCountMax) are kept")
             }
         }
-        let values = offsets.map(\.value) + (pendingOffsets?.offsets.map(\.value) ?? [])
-        for value in values where value?.metadata.utf8.count ?? 0 > Self.metadataByteCountMax {
-            return .tooLarge("the metadata of an offset has at most \(Self.metadataByteCountMax) bytes, not \(value?.metadata.utf8.count ?? 0)")
+        let longest = max(
+            offsets.reduce(0) { max($0, $1.value?.metadata.utf8.count ?? 0) },
+            pendingOffsets?.offsets.reduce(0) { max($0, $1.value.metadata.utf8.count) } ?? 0)
+        guard longest <= Self.metadataByteCountMax else {
+            return .tooLarge("the metadata of an offset has at most \(Self.metadataByteCountMax) bytes, not \(longest)")
         }
         return nil
     }

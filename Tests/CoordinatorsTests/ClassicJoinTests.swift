@@ -60,6 +60,14 @@ import Testing
         #expect(answer.memberID.hasPrefix(String(repeating: "é", count: 81) + "-"))
     }
 
+    /// By scalars: how many of them make up one character is the client's choice.
+    @Test(arguments: [("x", 163), ("é", 81), ("語", 54), ("\u{1F1E9}", 40), ("\u{301}", 81)])
+    func memberIDsBeginWithWholeScalars(scalar: String, keptCount: Int) throws {
+        let group = GroupHarness.eager
+        let answer = try #require(group.joinAnswer(group.join { $0.clientID = String(repeating: scalar, count: 500) }))
+        #expect(Array(answer.memberID.utf8.dropLast(37)) == Array(String(repeating: scalar, count: keptCount).utf8))
+    }
+
     @Test func anIDThatIsNotUsedExpiresAndTheGroupWithIt() throws {
         let group = GroupHarness.eager
         let answer = try #require(group.joinAnswer(group.join { $0.sessionTimeoutMs = 10_000 }))
@@ -71,6 +79,36 @@ import Testing
         #expect(group.coordinator.nextDeadline == nil)
         #expect(group.error(group.join { $0.memberID = answer.memberID }) == .unknownMemberID)
         #expect(group.disk.isEmpty)
+    }
+
+    /// Thousands of them, each of which expires a millisecond after the one before: not all are looked at each time.
+    @Test func idsThatExpireOneByOneAreLookedAtTogether() {
+        let group = GroupHarness.eager
+        for _ in 0..<5_000 {
+            _ = group.join()
+            group.monotonicMs += 1
+        }
+        var lookCount = 0
+        while lookCount < 10_000, let deadline = group.coordinator.nextDeadline {
+            group.monotonicMs = max(group.monotonicMs, deadline)
+            for effects in group.coordinator.advance(to: group.moment) { group.take(effects) }
+            lookCount += 1
+        }
+        #expect(lookCount < 1_000)
+        #expect(group.coordinator.groupIDs.isEmpty)
+    }
+
+    @Test func idsThatNobodyComesBackWithAreNotGivenOutForEver() throws {
+        let group = GroupHarness.eager
+        let first = try #require(group.joinAnswer(group.join())).memberID
+        for _ in 1..<ClassicGroup.pendingMembersMax { _ = group.join() }
+        #expect(group.error(group.join()) == .coordinatorLoadInProgress)
+        // Who has one is let in, and makes room for another.
+        #expect(group.error(group.join { $0.memberID = first }) == ErrorCode.none)
+        #expect(group.error(group.join()) == .memberIDRequired)
+        #expect(group.error(group.join()) == .coordinatorLoadInProgress)
+        group.pass(10_000)
+        #expect(group.error(group.join()) == .memberIDRequired)
     }
 
     @Test func aPendingIDIsWaitedForInARebalance() throws {
@@ -175,6 +213,12 @@ import Testing
         let ids = group.settle(1) { $0.protocols = [("x", [1]), ("x", [2])] }
         #expect(group.error(group.join { $0.protocols = [("y", [])] }) == .inconsistentGroupProtocol)
         #expect(group.error(group.join { ($0.memberID, $0.protocols) = (ids[0], [("x", [3])]) }) == ErrorCode.none)
+    }
+
+    @Test(arguments: [(1_000, ErrorCode.memberIDRequired), (1_001, .invalidRequest)])
+    func aMemberOffersAtMostAThousand(count: Int, expected: ErrorCode) {
+        let group = GroupHarness.eager
+        #expect(group.error(group.join { $0.protocols = (0..<count).map { ("p\($0)", []) } }) == expected)
     }
 
     @Test func metadataOfMegabytesIsRefused() {

@@ -200,6 +200,19 @@ import Testing
         #expect(group.coordinator.groupIDs == ["g"])
     }
 
+    /// Offsets of a transaction, or of a member, that came while the group prepared its first generation.
+    @Test(arguments: [true, false]) func offsetsKeepAGroupThatNobodyStaysIn(transactional: Bool) {
+        let group = GroupHarness()
+        let member = group.joinAnew()
+        let code = transactional ? group.commit("", -1, transactional: true) : group.commit(member.memberID, 0)
+        #expect(code == .none && group.state == "PreparingRebalance")
+        _ = group.leave([(member.memberID, nil)])
+        #expect(group.coordinator.groupIDs == ["g"] && group.state == "Empty")
+        #expect(group.coordinator.offsetsExpiry(of: "g") == .byCommit)
+        group.coordinator.letGoOfCommits(of: "g")
+        #expect(group.coordinator.groupIDs.isEmpty)
+    }
+
     @Test func aGroupThatOnceHadMembersTakesCommitsFromOutside() {
         let (group, _) = group(in: "Empty")
         #expect(group.commit("", -1) == .none)

@@ -36,6 +36,23 @@ import Testing
         #expect(group.syncAnswer(group.sync(ids[2], 2))?.assignment == [])
     }
 
+    @Test func theLeadersLastWordOnAMemberCounts() {
+        let group = GroupHarness.eager
+        let ids = group.settle(2)
+        for id in ids { _ = group.join { $0.memberID = id } }
+        let waiting = group.sync(ids[1], 2)
+        let shares: [(memberID: String, share: [UInt8])] = [(ids[1], [1]), (ids[0], [2]), ("made-up", [3]), (ids[1], [4])]
+        let request = SyncGroupRequest {
+            ($0.groupID, $0.memberID, $0.generationID) = ("g", ids[0], 2)
+            $0.assignments = shares.map { one in SyncGroupRequest.Assignment { ($0.memberID, $0.assignment) = (one.memberID, one.share) } }
+        }
+        let leader = group.caller(4)
+        group.take(group.coordinator.sync(request, leader, at: group.moment))
+        #expect(group.syncAnswer(leader.token)?.assignment == [2])
+        #expect(group.syncAnswer(waiting)?.assignment == [4])
+        #expect(group.memberIDs == ids)
+    }
+
     @Test func aRebalanceIsToldToWhoSyncs() {
         let group = GroupHarness.eager
         let ids = group.settle(2)

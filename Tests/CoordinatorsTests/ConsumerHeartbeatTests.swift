@@ -238,6 +238,27 @@ import Testing
         #expect(harness.beat("a", 2).errorCode == .none)
     }
 
+    /// So that a heartbeat does not have all the other members looked at.
+    @Test func heartbeatsDoNotMoveTheNextLookAtTheMembers() {
+        func nextDeadline(_ harness: ConsumerHarness) -> Int64? {
+            if case .consumer(let group) = harness.coordinator.groups[ConsumerHarness.groupID] { group.nextDeadline } else { nil }
+        }
+        var harness = harness()
+        harness.join("a")
+        #expect(nextDeadline(harness) == harness.now + 45_000)
+        let first = nextDeadline(harness)
+        harness.wait(5_000)
+        harness.beat("a", 1)
+        #expect(nextDeadline(harness) == first)
+        harness.wait(40_000)
+        #expect(nextDeadline(harness) == harness.now + 5_000)
+        harness.wait(4_999)
+        #expect(harness.described("a") != nil)
+        harness.wait(1)
+        #expect(harness.described("a") == nil)
+        #expect(nextDeadline(harness) == nil)
+    }
+
     // MARK: - Topics
 
     @Test func topicsThatChangeAreSeenWithTheNextHeartbeat() {

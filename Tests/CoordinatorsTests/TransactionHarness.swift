@@ -63,9 +63,11 @@ struct TransactionHarness {
     }
 
     /// Topic `t` has partitions 0–99 in store 0, topic `far` in store 1.
-    static func resolve(_ topic: String, _ index: Int32) -> TransactionPartition? {
-        guard (0..<100).contains(index) else { return nil }
-        return topic == "t" ? TransactionPartition(id: UInt32(index)) : topic == "far" ? TransactionPartition(store: 1, id: UInt32(index)) : nil
+    static func resolve(_ topic: String) -> (Int32) -> TransactionPartition? {
+        { index in
+            guard (0..<100).contains(index) else { return nil }
+            return topic == "t" ? TransactionPartition(id: UInt32(index)) : topic == "far" ? TransactionPartition(store: 1, id: UInt32(index)) : nil
+        }
     }
 
     static func request(_ transactionalID: String, _ topics: [(String, [Int32])], _ producerID: Int64, _ epoch: Int16) -> AddPartitionsToTxnRequest {

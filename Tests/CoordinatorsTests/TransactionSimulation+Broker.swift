@@ -80,7 +80,7 @@ extension TransactionSimulation {
         switch place {
         case .partition(let partition):
             let request = TransactionHarness.request(transactionalID, [("t", [Int32(partition.id)])], producerID, epoch)
-            let (response, effects) = coordinator.addPartitions(request, version: 3, at: now) { _, _ in partition }
+            let (response, effects) = coordinator.addPartitions(request, version: 3, at: now) { _ in { _ in partition } }
             return (response.resultsByTopic[0].resultsByPartition[0].partitionErrorCode, effects)
         case .group(let group):
             let request = AddOffsetsToTxnRequest {

@@ -323,7 +323,10 @@ final class GroupService: Sendable {
         guard !state.isStopped else { return [] }
         let effects = state.coordinator.unload(groupID, answering: .coordinatorNotAvailable)
         do {
-            if store.hasGroup(groupID) || store.hasPendingOffsets(of: groupID) { try load(groupID, into: &state.coordinator, at: .now) }
+            // What is being handed to a transaction is not in the store yet. If it is refused, the group is let go of then.
+            if store.hasGroup(groupID) || store.hasPendingOffsets(of: groupID) || state.handovers[groupID] != nil {
+                try load(groupID, into: &state.coordinator, at: .now)
+            }
         } catch {
             logger.error("\(error)")
         }

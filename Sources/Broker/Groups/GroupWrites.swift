@@ -8,8 +8,16 @@ struct GroupWrites {
 
     /// One atomic step of a group, and who waits for it.
     struct Batch {
-        var changes: [GroupChange] = []
-        var finishes: [Finish] = []
+        private(set) var changes: [GroupChange] = []
+        private(set) var finishes: [Finish] = []
+        /// The group is deleted by one of them.
+        private(set) var isDeletion = false
+
+        fileprivate mutating func append(_ change: GroupChange, _ finish: @escaping Finish) {
+            changes.append(change)
+            finishes.append(finish)
+            if change.deletesOffsets { isDeletion = true }
+        }
     }
 
     private struct Writes {
@@ -25,12 +33,12 @@ struct GroupWrites {
     /// Takes a change in; returns the batch to write now, or nil where it waits for the one before.
     mutating func add(_ change: GroupChange, _ finish: @escaping Finish) -> Batch? {
         guard groups[change.groupID] != nil else {
-            let batch = Batch(changes: [change], finishes: [finish])
+            var batch = Batch()
+            batch.append(change, finish)
             groups[change.groupID] = Writes(flying: batch)
             return batch
         }
-        groups[change.groupID]?.queued.changes.append(change)
-        groups[change.groupID]?.queued.finishes.append(finish)
+        groups[change.groupID]?.queued.append(change, finish)
         return nil
     }
 
@@ -52,6 +60,6 @@ struct GroupWrites {
     /// The group's deletion is not on disk yet.
     func isDeleting(_ groupID: String) -> Bool {
         guard let writes = groups[groupID] else { return false }
-        return (writes.flying.changes + writes.queued.changes).contains(where: \.deletesOffsets)
+        return writes.flying.isDeletion || writes.queued.isDeletion
     }
 }

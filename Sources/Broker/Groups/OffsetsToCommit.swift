@@ -14,7 +14,10 @@ extension TxnOffsetCommitRequest.Partition: OffsetClaim {}
 
 /// The offsets of one request that can be committed, as the store takes them, and what is wrong with the others.
 struct OffsetsToCommit: Sendable {
+    /// Each partition once: of one that the request names several times its last word counts, as in Kafka.
     private(set) var values: [(key: OffsetKey, value: CommittedOffset)] = []
+    /// Where each partition stands in `values`.
+    private var places: [OffsetKey: Int] = [:]
     /// In the request's order; an error where the offset is none of `values`.
     private var answers: [OffsetCommitResponse.Topic] = []
     private let store: Store
@@ -23,9 +26,11 @@ struct OffsetsToCommit: Sendable {
     private let expireTimeMs: Int64
 
     /// `retentionTimeMs`: how long the client wants them kept; −1: as long as the broker says.
-    init(_ call: Call, retentionTimeMs: Int64 = -1) {
-        store = call.broker.store
-        metadataBytesMax = call.broker.configuration.current.offsetMetadataBytesMax
+    init(_ call: Call, retentionTimeMs: Int64 = -1) { self.init(call.broker, retentionTimeMs: retentionTimeMs) }
+
+    init(_ broker: BrokerContext, retentionTimeMs: Int64 = -1) {
+        store = broker.store
+        metadataBytesMax = broker.configuration.current.offsetMetadataBytesMax
         let (end, overflows) = now.addingReportingOverflow(retentionTimeMs)
         expireTimeMs = retentionTimeMs < 0 ? -1 : overflows ? .max : end
     }
@@ -50,7 +55,13 @@ struct OffsetsToCommit: Sendable {
         let value = CommittedOffset(
             offset: claim.committedOffset, leaderEpoch: claim.committedLeaderEpoch, metadata: metadata, commitTimeMs: now,
             expireTimeMs: expireTimeMs)
-        values.append((OffsetKey(topicID: topic.id, partition: claim.partitionIndex), value))
+        let key = OffsetKey(topicID: topic.id, partition: claim.partitionIndex)
+        if let place = places[key] {
+            values[place].value = value
+        } else {
+            places[key] = values.count
+            values.append((key, value))
+        }
         return .none
     }
 

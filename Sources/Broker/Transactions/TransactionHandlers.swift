@@ -40,6 +40,22 @@ struct ListTransactionsHandler: Handler {
 }
 
 extension AddPartitionsToTxnRequest {
+    /// The same with each partition once, as each transaction has it.
+    var namingEachOnce: Self {
+        func once(_ topics: [Topic]) -> [Topic] {
+            var named = NamedPartitions()
+            return topics.map { topic in
+                var topic = topic
+                topic.partitions = named.new(topic.partitions, of: topic.name)
+                return topic
+            }
+        }
+        var request = self
+        request.topics = once(topics)
+        for index in request.transactions.indices { request.transactions[index].topics = once(request.transactions[index].topics) }
+        return request
+    }
+
     /// The answer where `code` became of every partition.
     func refused(_ code: ErrorCode) -> AddPartitionsToTxnResponse {
         func results(_ topics: [Topic]) -> [AddPartitionsToTxnResponse.Topic] {

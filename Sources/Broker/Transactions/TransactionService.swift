@@ -116,9 +116,10 @@ final class TransactionService: Sendable {
 
     /// Adds partitions, or says whether they are in the transaction, each transaction of the request by itself.
     func addPartitions(_ request: AddPartitionsToTxnRequest, _ call: Call, _ reply: Reply) {
+        let request = request.namingEachOnce
         let transactionalID = call.header.version >= 4 ? request.transactions.first?.transactionalID ?? "" : request.transactionalID
         decide(transactionalID, call.lane) { coordinator in
-            coordinator.addPartitions(request, version: call.header.version, at: .now) { self.place($0, $1) }
+            coordinator.addPartitions(request, version: call.header.version, at: .now, resolve: self.places)
         } refused: {
             request.refused($0)
         } finish: {
@@ -126,9 +127,12 @@ final class TransactionService: Sendable {
         }
     }
 
-    private func place(_ name: String, _ index: Int32) -> TransactionPartition? {
-        guard let topic = store.topic(named: name), topic.partitions.indices.contains(Int(index)) else { return nil }
-        return TransactionPartition(id: topic.partitions[Int(index)].id.rawValue)
+    private func places(of name: String) -> (Int32) -> TransactionPartition? {
+        let partitions = store.topic(named: name)?.partitions ?? []
+        return { index in
+            guard partitions.indices.contains(Int(index)) else { return nil }
+            return TransactionPartition(id: partitions[Int(index)].id.rawValue)
+        }
     }
 
     // MARK: - Records and offsets

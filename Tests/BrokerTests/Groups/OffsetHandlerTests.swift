@@ -158,6 +158,49 @@ import Testing
         }
     }
 
+    /// A group that gets offsets before anybody is let into it is there for them when nobody stays.
+    @Test func offsetsOfATransactionOutliveThoseWhoNeverGotIn() async throws {
+        try await TestBroker.with(["group.initial.rebalance.delay.ms=600000"]) { broker in
+            try await broker.createTopic("t")
+            let client = try broker.connect()
+            let member = try broker.connect()
+            let producer = try client.ask(InitProducerIdRequest { ($0.transactionalID, $0.transactionTimeoutMs) = ("x", 60_000) })
+            var join = JoinGroupRequest {
+                ($0.groupID, $0.sessionTimeoutMs, $0.rebalanceTimeoutMs, $0.protocolType) = ("g", 60_000, 60_000, "consumer")
+                $0.protocols = [.init { $0.name = "range" }]
+            }
+            join.memberID = try member.ask(join).memberID
+            let memberID = join.memberID
+            let joining = try member.send(join)
+            // Its answer comes with the first generation: until then others are asked how far it is.
+            let description = DescribeGroupsRequest { $0.groups = ["g"] }
+            while try client.ask(description).groups[0].groupState != "PreparingRebalance" { await Task.yield() }
+            let pending = try client.ask(
+                TxnOffsetCommitRequest {
+                    ($0.transactionalID, $0.groupID) = ("x", "g")
+                    ($0.producerID, $0.producerEpoch) = (producer.producerID, producer.producerEpoch)
+                    $0.topics = [.init { ($0.name, $0.partitions) = ("t", [.init { $0.committedOffset = 7 }]) }]
+                })
+            #expect(pending.topics[0].partitions[0].errorCode == .none)
+            let left = try client.ask(
+                LeaveGroupRequest {
+                    $0.groupID = "g"
+                    $0.members = [.init { $0.memberID = memberID }]
+                })
+            #expect(left.members.map(\.errorCode) == [.none])
+            #expect(try member.receive(JoinGroupRequest.self, correlationID: joining).errorCode == .unknownMemberID)
+            let end = try client.ask(
+                EndTxnRequest {
+                    ($0.transactionalID, $0.committed) = ("x", true)
+                    ($0.producerID, $0.producerEpoch) = (producer.producerID, producer.producerEpoch)
+                })
+            #expect(end.errorCode == .none)
+            #expect(try client.ask(ListGroupsRequest()).groups.map(\.groupID) == ["g"])
+            #expect(try client.ask(DeleteGroupsRequest { $0.groupsNames = ["g"] }).results.map(\.errorCode) == [.none])
+            #expect(try client.ask(fetch("g", nil)).groups[0].topics.isEmpty)
+        }
+    }
+
     /// As Kafka takes them: consumers without a group commit under the empty id, and what is wrong with the commit as a whole
     /// is said of every partition that is there.
     @Test func theEmptyGroupIDAndRefusedCommits() async throws {

@@ -1,0 +1,62 @@
+import KafkaProtocol
+import Synchronization
+import Testing
+
+@testable import Coordinators
+
+/// What members are subscribed to, and how often it is looked up.
+@Suite struct ConsumerSubscriptionTests {
+    /// Counts how often a topic is looked up by its name.
+    private final class CountingTopics: TopicDirectory {
+        private let topics: ConsumerTopics
+        private let lookups = Mutex(0)
+
+        init(_ topics: ConsumerTopics) { self.topics = topics }
+
+        var lookupCount: Int { lookups.withLock { $0 } }
+
+        var version: UInt64 { topics.version }
+        func topic(id: Uuid) -> TopicFacts? { topics.topic(id: id) }
+        func names() -> [String] { topics.names() }
+
+        func topic(named name: String) -> TopicFacts? {
+            lookups.withLock { $0 += 1 }
+            return topics.topic(named: name)
+        }
+    }
+
+    @Test func whilePatternsRestHeartbeatsLookNothingUp() {
+        var harness = ConsumerHarness(ConsumerTopics(["t1": 1]))
+        harness.join("a", nil, pattern: "t.*")
+        // It is too soon for this one.
+        harness.topics.create("t2", 1)
+        #expect(harness.beat("a", 1).memberEpoch == 1)
+        let counting = CountingTopics(harness.topics)
+        harness.coordinator.environment.topics = counting
+        for _ in 0..<10 { #expect(harness.beat("a", 1).memberEpoch == 1) }
+        #expect(counting.lookupCount == 0)
+        harness.wait(1_000)
+        #expect(harness.named(harness.beat("a", 1)) == ["t1": [0], "t2": [0]])
+        #expect(counting.lookupCount > 0)
+        let count = counting.lookupCount
+        for _ in 0..<10 { #expect(harness.beat("a", 2).memberEpoch == 2) }
+        #expect(counting.lookupCount == count)
+    }
+
+    @Test func topicsThatGrowAreSeenWhilePatternsRest() {
+        var harness = ConsumerHarness(ConsumerTopics(["t1": 1]))
+        harness.join("a", nil, pattern: "t.*")
+        harness.topics.create("t2", 1)
+        #expect(harness.beat("a", 1).memberEpoch == 1)
+        harness.topics.grow("t1", to: 3)
+        #expect(harness.named(harness.beat("a", 1)) == ["t1": [0, 1, 2]])
+    }
+
+    @Test func namesAndPatternsOfAllMembersCount() {
+        var harness = ConsumerHarness(ConsumerTopics(["t1": 1, "u1": 1, "v1": 1]))
+        harness.join("a", ["later"], pattern: "t.*")
+        harness.join("b", nil, pattern: "t.*")
+        harness.join("c", ["u1"], pattern: "t.*|v.*")
+        #expect(harness.coordinator.admitOffsetDelete(groupID: ConsumerHarness.groupID).subscribedTopics == ["later", "t1", "u1", "v1"])
+    }
+}
