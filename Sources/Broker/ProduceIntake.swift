@@ -107,22 +107,20 @@ struct ProduceIntake {
     private mutating func recompress(
         _ slice: FrameSlice, _ header: RecordBatchHeader, as codec: CompressionCodec, _ settings: TopicSettings, _ target: Partition
     ) throws(ProduceRefusal) -> Append {
-        let limit = rules(settings).decompressedLimit
+        var changed = header
         let records: [UInt8]
-        do throws(CompressionError) {
-            records = try frame.withUnsafeBytes { (bytes) throws(CompressionError) -> [UInt8] in
-                let from = slice.offset + RecordBatchHeader.headerByteCount
-                let packed = UnsafeRawBufferPointer(rebasing: bytes[from..<(slice.offset + slice.length)])
-                let plain = try (header.codec ?? .none).decompress(packed, limit: limit)
-                decompressedByteCount += plain.count
-                return try plain.span.bytes.withUnsafeBytes { (raw) throws(CompressionError) -> [UInt8] in
-                    try codec.compress(raw, level: settings.level(of: codec))
+        do throws(RecordError) {
+            let plain = try plainRecords(slice, &changed, settings)
+            records = try plain.span.bytes.withUnsafeBytes { raw throws(RecordError) in
+                do throws(CompressionError) {
+                    return try codec.compress(raw, level: settings.level(of: codec))
+                } catch {
+                    throw .compression(error)
                 }
             }
         } catch {
-            throw ProduceRefusal(RecordError.compression(error))
+            throw ProduceRefusal(error)
         }
-        var changed = header
         changed.attributes = header.attributes & ~0x07 | Int16(codec.rawValue)
         let byteCount = RecordBatchHeader.headerByteCount + records.count
         changed.batchLength = Int32(byteCount - 12)
@@ -137,6 +135,31 @@ struct ProduceIntake {
             changed.write(to: bytes)
         }
         return Append(partition: target, frame: copy, slice: FrameSlice(offset: 0, length: byteCount), header: changed)
+    }
+
+    /// The batch's records as they are without compression. Where they came compressed they have not been looked at yet, and are now;
+    /// the header is given their greatest timestamp.
+    private mutating func plainRecords(
+        _ slice: FrameSlice, _ header: inout RecordBatchHeader, _ settings: TopicSettings
+    ) throws(RecordError) -> [UInt8] {
+        let rules = rules(settings)
+        let plain: [UInt8]
+        do throws(CompressionError) {
+            plain = try frame.withUnsafeBytes { bytes throws(CompressionError) in
+                let from = slice.offset + RecordBatchHeader.headerByteCount
+                let packed = UnsafeRawBufferPointer(rebasing: bytes[from..<(slice.offset + slice.length)])
+                return try (header.codec ?? .none).decompress(packed, limit: rules.decompressedLimit)
+            }
+        } catch {
+            // As much may have come out before it failed.
+            decompressedByteCount += rules.decompressedLimit
+            throw .compression(error)
+        }
+        decompressedByteCount += plain.count
+        guard header.codec != CompressionCodec.none else { return plain }
+        let latest = try plain.span.bytes.withUnsafeBytes { raw throws(RecordError) in try ProducedBatch.check(raw, of: header, rules) }
+        if settings.timestampType == .createTime { header.maxTimestamp = latest }
+        return plain
     }
 }
 

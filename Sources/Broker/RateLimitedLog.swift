@@ -15,6 +15,7 @@ final class RateLimitedLog: Sendable {
         case acksZeroFailed = "failed produce without acknowledgement"
         case unwrittenTransaction = "transactions that could not be written"
         case timedOutTransaction = "transactions that have outlived their timeout"
+        case unreadable = "records that could not be read"
         case network = "network error"
         case defect = "defect"
     }

@@ -66,7 +66,8 @@ public enum ConsumerProtocol {
         var body = Body()
         do {
             // The reader stays within the span.
-            var reader = unsafe Reader(bytes.span.bytes, at: 2, version: version, flexible: false)
+            var reader = unsafe Reader(
+                bytes.span.bytes, at: 2, version: version, flexible: false, stringBytesMax: Reader.requestStringBytesMax)
             body.fields(&reader)
             try reader.finish()
         } catch {

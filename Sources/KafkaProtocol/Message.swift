@@ -49,7 +49,7 @@ public struct RequestHeader: Sendable, Equatable {
     /// known. Throws if the frame is too short.
     public init(_ frame: RawSpan) throws(WireError) {
         // The client id keeps its fixed length in flexible versions too, so that any broker can read it.
-        var reader = Reader(frame, version: 1, flexible: false)
+        var reader = Reader(frame, version: 1, flexible: false, stringBytesMax: Reader.requestStringBytesMax)
         var key: Int16 = 0
         reader.int16(&key)
         self.key = ApiKey(rawValue: key)
@@ -73,7 +73,9 @@ public struct RequestHeader: Sendable, Equatable {
 /// the version is none of `R.versions`; the caller answers an unsupported version before it comes here.
 public func decodeRequest<R: Request>(_: R.Type, _ header: RequestHeader, _ frame: RawSpan) throws(WireError) -> R {
     guard R.versions.contains(header.version) else { throw .unsupportedVersion }
-    var reader = Reader(frame, at: header.byteCount, version: header.version, flexible: header.version >= R.flexibleFrom)
+    var reader = Reader(
+        frame, at: header.byteCount, version: header.version, flexible: header.version >= R.flexibleFrom,
+        stringBytesMax: Reader.requestStringBytesMax)
     var request = R()
     request.read(&reader)
     try reader.finish()

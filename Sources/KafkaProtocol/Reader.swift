@@ -1,6 +1,7 @@
 /// Why a frame cannot be read.
 public enum WireError: Error, Equatable {
-    /// The frame ends before its message does, its counts and lengths lie, or its arrays are beyond `Reader.elementBytesMax`.
+    /// The frame ends before its message does, its counts and lengths lie, its arrays are beyond `Reader.elementBytesMax`, or a string
+    /// is longer than a request's may be, or not stream-safe.
     case truncated
     /// The request is in a version that this code does not speak.
     case unsupportedVersion
@@ -16,16 +17,23 @@ public struct Reader: WireFormat, ~Copyable, ~Escapable {
     /// Bytes of memory that the elements of arrays may still take. The smallest element takes 16 times its length on
     /// the wire, so that a frame of nothing but empty strings would cost gigabytes.
     private var elementBytesLeft = Self.elementBytesMax
+    private let stringBytesMax: Int
     public let version: Int16
     public let flexible: Bool
 
     /// How much memory the array elements of one message may take, in bytes: some 500,000 partitions of metadata.
     public static var elementBytesMax: Int { 64 << 20 }
 
+    /// The longest string of a request, in bytes: what a fixed length can say, and Kafka takes through a compact one.
+    public static var requestStringBytesMax: Int { Int(Int16.max) }
+
+    /// - Parameter stringBytesMax: The longest string that is read, in bytes. Where it is given, strings are also not to be a burden to
+    ///   whoever compares them: see `isStreamSafe`.
     @_lifetime(copy span)
-    public init(_ span: RawSpan, at position: Int = 0, version: Int16, flexible: Bool) {
+    public init(_ span: RawSpan, at position: Int = 0, version: Int16, flexible: Bool, stringBytesMax: Int = .max) {
         self.span = span
         self.position = position
+        self.stringBytesMax = stringBytesMax
         self.version = version
         self.flexible = flexible
     }
@@ -73,12 +81,17 @@ public struct Reader: WireFormat, ~Copyable, ~Escapable {
 
     @_lifetime(self: copy self)
     private mutating func text(_ byteCount: Int) -> String {
-        guard byteCount >= 0, remaining >= byteCount else {
+        guard byteCount >= 0, remaining >= byteCount, byteCount <= stringBytesMax else {
             poison()
             return ""
         }
-        defer { position &+= byteCount }
-        return unsafe span.extracting(position..<(position &+ byteCount)).withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+        let text = unsafe span.extracting(position..<(position &+ byteCount)).withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+        position &+= byteCount
+        guard stringBytesMax == .max || text.isStreamSafe else {
+            poison()
+            return ""
+        }
+        return text
     }
 
     @_lifetime(self: copy self)

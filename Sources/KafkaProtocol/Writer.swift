@@ -77,7 +77,7 @@ public struct Writer: WireFormat, ~Copyable {
 
     private mutating func text(_ value: String) {
         let length = value.utf8.count
-        // A fixed length has 16 bits. What came in through a compact one may be longer; it leaves shortened.
+        // A fixed length has 16 bits: what is longer leaves shortened.
         guard flexible || length <= Int(Int16.max) else {
             let octets = Array(value.utf8)
             var end = Int(Int16.max)

@@ -16,6 +16,8 @@ public struct LMDBError: Error, Equatable, Sendable, CustomStringConvertible {
     public static let versionMismatch = LMDBError(code: MDB_VERSION_MISMATCH)
     /// `ENOSPC`
     public static let noSpace = LMDBError(code: ENOSPC)
+    /// `EDQUOT`
+    public static let overQuota = LMDBError(code: EDQUOT)
     /// `EIO`; LMDB reports a short write, as on a file system that has just filled up, as this too.
     public static let inputOutput = LMDBError(code: EIO)
     /// Writing a meta page failed: the environment answers nothing any more, not even readers.

@@ -40,7 +40,7 @@ struct BatchCleaner {
     mutating func judge(_ batch: DecodedBatch, _ map: borrowing KeyMap, isLast: Bool) throws -> Fate {
         let header = batch.header
         var kept: [Bool] = []
-        kept.reserveCapacity(Int(header.recordCount))
+        kept.reserveCapacity(min(Int(header.recordCount), batch.records.count))
         var keptCount = 0
         var hasTombstone = false
         let isPastHorizon = header.hasDeleteHorizon && header.baseTimestamp <= nowMs
@@ -75,12 +75,12 @@ struct BatchCleaner {
     }
 
     /// A batch of records that nobody reads: those of an aborted transaction, or below the log start.
-    mutating func judgeUnwanted(_ header: RecordBatchHeader, isLast: Bool) throws -> Fate {
+    mutating func judgeUnwanted(_ header: RecordBatchHeader, isLast: Bool) -> Fate {
         droppedCount += Int(header.recordCount)
         if header.isTransactional, header.lastOffset >= logStart { met(header, stays: isLast) }
         guard isLast else { return .goes }
         if header.recordCount == 0 { return .stays }
-        return .becomes(try DecodedBatch(withoutRecordsOf: header).rewritten(keeping: Array(repeating: false, count: Int(header.recordCount))))
+        return .becomes(DecodedBatch.emptied(header))
     }
 
     /// A batch that its producer has filled with something else than records, which nobody looked at before the topic was compacted.

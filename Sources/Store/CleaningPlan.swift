@@ -13,7 +13,7 @@ struct CleaningPlan: Equatable, Sendable {
     var end: Int64
     var cleanByteCount = 0
     var dirtyByteCount = 0
-    /// Of the first batch that no pass has seen, in ms since 1970.
+    /// Of the first batch that no pass has seen, in ms since 1970; what its extent is kept by where it has none.
     var firstDirtyTime: Int64 = .max
     /// As in `CleaningState`.
     var dueMs: Int64
@@ -37,8 +37,11 @@ struct CleaningPlan: Equatable, Sendable {
 /// An extent that was read to be cleaned.
 struct SealedExtent {
     var baseOffset: Int64
-    var bytes: [UInt8]
-    var runningMaximum: Int64
+    var bytes: [UInt8] = []
+    var runningMaximum = Int64.min
+    var time = ExtentTime()
+
+    func timeKey(of partition: PartitionID) -> TimeKey { TimeKey(partition, runningMaximum: runningMaximum, baseOffset: baseOffset) }
 }
 
 /// A few extents, read in one snapshot, and what was aborted in them.
@@ -78,7 +81,9 @@ extension LogReader {
         let youngest = settings.minCompactionLagMs > 0 ? now - settings.minCompactionLagMs : .max
         try lmdb("looking at what to compact") { () throws(LMDBError) in
             try snapshot.measure(partition.id, databases, sealedEnd: tail.sealedEnd, limit: limit, youngest: youngest, &plan)
-            if let base = plan.firstDirtyBase, let header = try snapshot.firstHeader(of: LogKey(partition.id, base), databases) {
+            if let base = plan.firstDirtyBase, let header = try snapshot.firstHeader(of: LogKey(partition.id, base), databases),
+                header.maxTimestamp >= 0
+            {
                 plan.firstDirtyTime = header.maxTimestamp
             }
         }
@@ -145,15 +150,19 @@ extension Snapshot {
             if next <= plan.cleanedEnd {
                 plan.cleanByteCount += byteCount
             } else {
-                // An extent that the index does not know is none to touch.
-                var own = Int64.max
+                var entry: ExtentTime?
                 while hasTime, let time = TimeKey(times.key), time.partition == partition, time.baseOffset <= key.baseOffset {
-                    if time.baseOffset == key.baseOffset { own = times.ownMaximum }
+                    if time.baseOffset == key.baseOffset { entry = times.extentTime }
                     hasTime = try times.move(.next)
                 }
-                if own > youngest || own == .max { return }
+                // An extent that the index does not know is none to touch.
+                guard let found = entry else { throw .corrupted }
+                if found.kept > youngest { return }
                 plan.dirtyByteCount += byteCount
-                plan.firstDirtyBase = plan.firstDirtyBase ?? key.baseOffset
+                if plan.firstDirtyBase == nil {
+                    plan.firstDirtyBase = key.baseOffset
+                    plan.firstDirtyTime = found.kept
+                }
             }
             plan.end = next
         }
@@ -174,13 +183,13 @@ extension Snapshot {
                 step.next = key.baseOffset
                 return step
             }
-            var extent = SealedExtent(baseOffset: key.baseOffset, bytes: [], runningMaximum: .min)
+            var extent = SealedExtent(baseOffset: key.baseOffset)
             while more, let part = LogKey(log.key), part.partition == partition, part.baseOffset == key.baseOffset {
                 log.value.withUnsafeBytes { extent.bytes.append(contentsOf: $0) }
                 more = try log.move(.next)
             }
             while hasTime, let found = TimeKey(times.key), found.partition == partition, found.baseOffset <= key.baseOffset {
-                if found.baseOffset == key.baseOffset { extent.runningMaximum = found.runningMaximum }
+                if found.baseOffset == key.baseOffset { (extent.runningMaximum, extent.time) = (found.runningMaximum, times.extentTime) }
                 hasTime = try times.move(.next)
             }
             byteCount += extent.bytes.count

@@ -1,7 +1,7 @@
 internal import Glibc
 internal import LMDB
 
-/// How much more the store may take in: bounded by the operator's limit, else by what the file system can spare.
+/// How much more the store may take in: bounded by the operator's limit, by what the file system can spare, and by the map.
 ///
 /// Records are refused before the disk is really full, so that deleting, retention and offset commits still find the
 /// pages that a copy-on-write tree needs for them.
@@ -9,6 +9,8 @@ struct DiskBudget {
     /// As the system wants it: it is asked once for each commit.
     private let directory: [CChar]
     private let maxBytes: Int?
+    /// The file cannot grow beyond it.
+    private let mapByteCount: Int
     /// How large the file may grow, in bytes, as last seen.
     private(set) var limit: Int
     private var freeByteCount = 0
@@ -21,16 +23,22 @@ struct DiskBudget {
     private var available = 0
     private var isRefusing = false
     private var fileByteCount = 0
+    /// Since a commit found no room: what the file is believed to grow to at most, what the file system said to have left then, and
+    /// until when.
+    private var doubt: (limit: Int, available: Int, untilNs: UInt64)?
 
     /// Growth that is granted without counting the free pages first.
     private static let ampleByteCount = 64 << 20
+    /// How long the same words of the file system are doubted after a commit that found no room, in ns.
+    private static let doubtNs: UInt64 = 60_000_000_000
 
-    init(directory: String, maxBytes: Int?, fileByteCount: Int) {
+    init(directory: String, maxBytes: Int?, mapByteCount: Int, fileByteCount: Int) {
         self.directory = Array(directory.utf8CString)
         self.maxBytes = maxBytes
-        limit = maxBytes ?? .max
+        self.mapByteCount = mapByteCount
+        limit = min(maxBytes ?? .max, mapByteCount)
         self.fileByteCount = fileByteCount
-        _ = refreshLimit(fileByteCount: fileByteCount)
+        refreshLimit()
     }
 
     mutating func beginCommit() {
@@ -42,7 +50,7 @@ struct DiskBudget {
     mutating func admits(_ byteCount: Int, _ environment: Environment) -> Bool {
         if !isCurrent {
             fileByteCount = environment.information().fileByteCount
-            guard refreshLimit(fileByteCount: fileByteCount) else { return true }
+            refreshLimit()
             isCurrent = true
         }
         let growth = limit - fileByteCount
@@ -62,28 +70,54 @@ struct DiskBudget {
         return true
     }
 
+    /// A commit with `byteCount` bytes of records found no room where there seemed to be some, as under a quota that the system does
+    /// not tell of. For a while the file is not believed to grow so far, or the store would be full and not full by turns. The end of
+    /// the map is known.
+    mutating func commitFailed(_ error: LMDBError, needing byteCount: Int, _ environment: Environment) {
+        fileByteCount = environment.information().fileByteCount
+        isRefusing = true
+        refreshLimit()
+        guard error != .mapFull else { return }
+        let reached = fileByteCount + 2 * byteCount
+        doubt = (reached, available, monotonicNs() + Self.doubtNs)
+        limit = min(limit, reached)
+    }
+
     var sentence: String {
         let megabytes = { (bytes: Int) in "\(bytes >> 20) MiB" }
+        let held = megabytes(max(fileByteCount - freeByteCount, 0))
         if limit == maxBytes {
-            return
-                "lmbroker.store.max.bytes is \(megabytes(limit)) and the file holds \(megabytes(max(fileByteCount - freeByteCount, 0))); "
+            return "lmbroker.store.max.bytes is \(megabytes(limit)) and the file holds \(held); "
                 + "delete topics or records, shorten retention, or raise the limit"
+        }
+        if limit == mapByteCount {
+            return "the file cannot grow beyond \(megabytes(limit)) and holds \(held); delete topics or records, or shorten retention"
+        }
+        if limit == doubt?.limit {
+            return "the file could not grow though the file system says that it has \(megabytes(available)) left; "
+                + "is there a quota? Raise it, delete topics or records"
         }
         return "the file system has \(megabytes(available)) left and the store keeps a reserve; free space on it, delete topics or records"
     }
 
     private var margin: Int { min(max(limit / 32, 1 << 20), 64 << 20) }
 
-    /// False where the file system cannot be asked.
-    private mutating func refreshLimit(fileByteCount: Int) -> Bool {
+    private mutating func refreshLimit() {
+        limit = min(maxBytes ?? .max, mapByteCount)
         var status = statvfs()
-        guard statvfs(directory, &status) == 0 else { return maxBytes != nil }
-        available = Int(status.f_bavail) * Int(status.f_frsize)
-        let total = Int(status.f_blocks) * Int(status.f_frsize)
+        // Where the file system cannot be asked, LMDB will say when it is full.
+        guard statvfs(directory, &status) == 0 else { return }
+        available = spaceInBytes(UInt64(status.f_bavail), of: UInt64(status.f_frsize))
+        let total = spaceInBytes(UInt64(status.f_blocks), of: UInt64(status.f_frsize))
         let reserve = min(max(total / 20, 4 << 20), 1 << 30)
-        let spared = fileByteCount + available - reserve
-        limit = max(min(maxBytes ?? .max, spared), 0)
-        return true
+        limit = max(min(limit, fileByteCount + min(available - reserve, mapByteCount)), 0)
+        guard let doubt else { return }
+        // Where others have let go of something, or much time has passed, it is tried.
+        if available - doubt.available > 2 * margin || monotonicNs() >= doubt.untilNs {
+            self.doubt = nil
+        } else {
+            limit = min(limit, doubt.limit)
+        }
     }
 
     /// Walks the free list, at most ten times a second while the room lasts.
@@ -101,6 +135,6 @@ struct DiskBudget {
     func looksFull(needing byteCount: Int) -> Bool {
         var status = statvfs()
         guard statvfs(directory, &status) == 0 else { return false }
-        return Int(status.f_bavail) * Int(status.f_frsize) < max(byteCount, 1 << 20)
+        return spaceInBytes(UInt64(status.f_bavail), of: UInt64(status.f_frsize)) < max(byteCount, 1 << 20)
     }
 }

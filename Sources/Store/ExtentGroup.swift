@@ -42,19 +42,20 @@ struct ExtentGroup {
         isChanged = isChanged || extent.isChanged
         for batch in extent.batches {
             batch.bytes.withUnsafeBytes {
-                put(UnsafeRawBufferPointer(rebasing: $0[batch.range]), batch.header, runningMaximum: extent.old.runningMaximum)
+                put(UnsafeRawBufferPointer(rebasing: $0[batch.range]), batch.header, from: extent.old)
             }
         }
     }
 
-    private mutating func put(_ batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader, runningMaximum: Int64) {
+    private mutating func put(_ batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader, from old: ExtentReplacement.Old) {
         if !fits(batch.count) || replacement.new.isEmpty {
-            replacement.new.append(.init(baseOffset: header.baseOffset, bytes: [], runningMaximum: runningMaximum, own: -1))
+            replacement.new.append(.init(baseOffset: header.baseOffset, bytes: [], runningMaximum: old.runningMaximum))
         }
         let last = replacement.new.count - 1
         replacement.new[last].bytes.append(contentsOf: batch)
-        replacement.new[last].runningMaximum = runningMaximum
-        replacement.new[last].own = max(replacement.new[last].own, header.searchedTimestamp)
+        replacement.new[last].runningMaximum = old.runningMaximum
+        // When a batch without a time was appended, the extent alone knew.
+        replacement.new[last].time.add(header.searchedTimestamp, keptBy: header.holdsNoRecords ? -1 : old.keptTimestamp)
     }
 
     /// The group to go on with once this one stands in the log: where its last extent has room, that is filled up.
@@ -64,7 +65,9 @@ struct ExtentGroup {
             let header = last.bytes.withUnsafeBytes({ RecordBatchHeader($0) })
         else { return next }
         next.replacement.old = [
-            .init(baseOffset: last.baseOffset, byteCount: last.bytes.count, runningMaximum: last.runningMaximum, crc: header.crc)
+            .init(
+                baseOffset: last.baseOffset, byteCount: last.bytes.count, runningMaximum: last.runningMaximum, keptTimestamp: last.time.kept,
+                crc: header.crc)
         ]
         next.replacement.new = [last]
         next.replacement.gapsEnd = replacement.gapsEnd

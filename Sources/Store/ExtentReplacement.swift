@@ -8,6 +8,8 @@ struct ExtentReplacement: Sendable {
         var byteCount: Int
         /// Of its key in `times`.
         var runningMaximum: Int64
+        /// What its records are kept by; see `ExtentTime`.
+        var keptTimestamp: Int64
         /// Checksum of its first batch.
         var crc: UInt32
     }
@@ -17,8 +19,7 @@ struct ExtentReplacement: Sendable {
         /// Longer than an extent only where it is one large batch.
         var bytes: [UInt8]
         var runningMaximum: Int64
-        /// Greatest timestamp of its records.
-        var own: Int64
+        var time = ExtentTime()
     }
 
     let partition: Partition

@@ -111,7 +111,7 @@ struct LogKey: Key, Equatable {
 ///
 /// The running maximum is over everything in the partition up to and including the extent, so the keys of one
 /// partition ascend in offset order as well as in time: the first key at or after a timestamp names the first extent
-/// that can hold a record of that time or later. The value is the extent's own maximum (8 bytes).
+/// that can hold a record of that time or later. The value is the extent's own maximum (8 bytes); see `ExtentTime`.
 struct TimeKey: Key, Equatable {
     var partition: PartitionID
     var runningMaximum: Int64

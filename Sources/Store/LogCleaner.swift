@@ -61,7 +61,7 @@ public final class LogCleaner: Sendable {
         var round = CleaningRound(store) { self.isStopping.load(ordering: .relaxed) }
         while !isStopping.load(ordering: .relaxed) {
             let options = options()
-            if !round.run(options, nowMs: wallClockMs()) {
+            if !round.run(options) {
                 _ = wake.wait(timeout: .now() + .milliseconds(Int(clamping: min(options.backoffMs, 86_400_000))))
             }
         }
@@ -72,46 +72,65 @@ public final class LogCleaner: Sendable {
 struct CleaningRound {
     private let store: Store
     private let isCancelled: () -> Bool
+    private let clock: () -> Int64
     /// Partitions with something that cannot be read. Tried again after a restart.
     private var uncleanable: Set<PartitionID> = []
     /// Partitions of which it was said that they have batches that cannot be read.
     private var unreadable: Set<PartitionID> = []
 
-    init(_ store: Store, isCancelled: @escaping () -> Bool = { false }) {
+    /// - Parameter clock: gives milliseconds since 1970.
+    init(_ store: Store, isCancelled: @escaping () -> Bool = { false }, clock: @escaping () -> Int64 = wallClockMs) {
         self.store = store
-        self.isCancelled = isCancelled
+        self.isCancelled = {
+            // What was read would be read for nothing.
+            if case .stopped = store.state { return true }
+            return isCancelled()
+        }
+        self.clock = clock
     }
 
     /// Cleans what is due; false where there was nothing.
-    mutating func run(_ options: CleanerOptions, nowMs: Int64) -> Bool {
-        var due: [(partition: Partition, settings: TopicSettings, name: String, urgency: Double)] = []
+    mutating func run(_ options: CleanerOptions) -> Bool {
+        var due: [(partition: Partition, urgency: Double)] = []
         for topic in store.topics() where topic.settings.cleanupPolicy.contains(.compact) {
             for partition in topic.partitions where !uncleanable.contains(partition.id) {
                 if isCancelled() { return false }
+                let nowMs = clock()
                 seal(partition, topic.settings, nowMs: nowMs)
-                let plan = try? store.withReader { (reader) throws(StoreError) in
-                    try reader.cleaningPlan(of: partition, topic.settings, now: nowMs)
-                }
-                guard let plan, plan.isDue(topic.settings, now: nowMs) else { continue }
-                let urgency = plan.dirtyRatio + (plan.isOverdue(topic.settings, now: nowMs) ? 1 : 0)
-                due.append((partition, topic.settings, "\(topic.name)-\(partition.index)", urgency))
+                guard let plan = plan(of: partition, topic, nowMs: nowMs), plan.isDue(topic.settings, now: nowMs) else { continue }
+                due.append((partition, plan.dirtyRatio + (plan.isOverdue(topic.settings, now: nowMs) ? 1 : 0)))
             }
         }
         var hasCleaned = false
-        for (partition, settings, name, _) in due.sorted(by: { $0.urgency > $1.urgency }) {
+        for (partition, _) in due.sorted(by: { $0.urgency > $1.urgency }) {
             if isCancelled() { return false }
-            if clean(partition, settings, name, options, nowMs: nowMs) { hasCleaned = true }
+            if clean(partition, options) { hasCleaned = true }
         }
         return hasCleaned
     }
 
-    private mutating func clean(
-        _ partition: Partition, _ settings: TopicSettings, _ name: String, _ options: CleanerOptions, nowMs: Int64
-    ) -> Bool {
+    private mutating func plan(of partition: Partition, _ topic: Topic, nowMs: Int64) -> CleaningPlan? {
+        do throws(StoreError) {
+            return try store.withReader { (reader) throws(StoreError) in
+                try reader.cleaningPlan(of: partition, topic.settings, now: nowMs)
+            }
+        } catch {
+            giveUp(partition, of: topic, error)
+            return nil
+        }
+    }
+
+    /// Cleans a partition by what its topic says now: the partitions before it may have taken hours. A pass ends where that says meanwhile
+    /// that nothing is to be compacted any more.
+    private mutating func clean(_ partition: Partition, _ options: CleanerOptions) -> Bool {
+        guard let topic = store.topic(id: partition.topicID), topic.settings.cleanupPolicy.contains(.compact) else { return false }
+        let name = "\(topic.name)-\(partition.index)"
+        let nowMs = clock()
         do throws(StoreError) {
             let report = try store.clean(
-                partition, settings, keyMapByteCountMax: options.keyMapBytesMax, nowMs: nowMs, isCancelled: isCancelled,
-                where: { $0.isDue(settings, now: nowMs) })
+                partition, topic.settings, keyMapByteCountMax: options.keyMapBytesMax, nowMs: nowMs,
+                isCancelled: { [store, isCancelled] in isCancelled() || !store.compacts(partition) },
+                where: { $0.isDue(topic.settings, now: nowMs) })
             guard let report else { return false }
             if report.keylessCount > 0 {
                 tell(.warning, "\(name): compaction took out \(report.keylessCount) records without a key, from before the topic was compacted")
@@ -121,14 +140,18 @@ struct CleaningRound {
             }
             return true
         } catch {
-            switch error {
-            case .corrupt, .system:
-                uncleanable.insert(partition.id)
-                tell(.error, "\(name) is not compacted any more until the broker is restarted: \(error)")
-            // The log was cut off, the store is closing, or it takes no writes: another time.
-            default: break
-            }
+            giveUp(partition, of: topic, error)
             return false
+        }
+    }
+
+    private mutating func giveUp(_ partition: Partition, of topic: Topic, _ error: StoreError) {
+        switch error {
+        case .corrupt, .system:
+            uncleanable.insert(partition.id)
+            tell(.error, "\(topic.name)-\(partition.index) is not compacted any more until the broker is restarted: \(error)")
+        // The log was cut off, the topic is not compacted any more, the store is closing, or it takes no writes: another time.
+        default: break
         }
     }
 
@@ -149,12 +172,19 @@ struct CleaningRound {
     }
 }
 
+extension Store {
+    /// Whether the partition's topic is there, and compacted.
+    fileprivate func compacts(_ partition: Partition) -> Bool {
+        topic(id: partition.topicID)?.settings.cleanupPolicy.contains(.compact) ?? false
+    }
+}
+
 extension Partition {
     /// Whether the batches in the journal are as old or as many as `segment.ms`, `max.compaction.lag.ms` and `segment.bytes` let them be.
     fileprivate func waitsForSealing(_ settings: TopicSettings, nowMs: Int64) -> Bool {
         tail.withLock { tail in
-            guard !tail.isDeleted, let oldest = tail.pieces.first(where: { !$0.isDirect && $0.maxTimestamp >= 0 }) else { return false }
-            if nowMs - oldest.maxTimestamp >= min(settings.segmentMs, settings.maxCompactionLagMs) { return true }
+            guard !tail.isDeleted, let oldest = tail.pieces.first(where: { !$0.isDirect && $0.keptTimestamp >= 0 }) else { return false }
+            if nowMs - oldest.keptTimestamp >= min(settings.segmentMs, settings.maxCompactionLagMs) { return true }
             return tail.pieces.reduce(0) { $0 + ($1.isDirect ? 0 : Int($1.byteCount)) } >= settings.segmentBytes
         }
     }

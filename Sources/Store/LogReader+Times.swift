@@ -13,18 +13,25 @@ public struct TimestampedOffset: Sendable, Equatable {
 
 /// Finding offsets by time (ListOffsets) and by age (retention).
 extension LogReader {
+    // What came compressed was not looked into when it was produced, and its header may lie. So a search opens no more of it than the
+    // caller allows, and where one cannot be opened, or there is no more of the allowance, its header is believed.
+
     /// The first record, in offset order, whose timestamp is `timestamp` or later. Nil where there is none.
-    public func offset(in partition: Partition, atOrAfter timestamp: Int64) throws(StoreError) -> TimestampedOffset? {
+    /// - Parameter openableBytes: What may come out of compressed batches; what does is taken off.
+    public func offset(
+        in partition: Partition, atOrAfter timestamp: Int64, openableBytes: inout Int
+    ) throws(StoreError) -> TimestampedOffset? {
         let tail = try renew(beside: partition).pieces.first { $0.maxTimestamp >= timestamp }?.baseOffset
         let sealed = try lmdb("looking up a time") { () throws(LMDBError) in
             try snapshot.firstExtent(of: partition.id, databases, runningMaximum: timestamp) { $0.own >= timestamp }
         }
         guard let start = [tail, sealed?.baseOffset].compactMap({ $0 }).min() else { return nil }
-        return try firstRecord(in: partition, from: start) { $0 >= timestamp }
+        return try firstRecord(in: partition, from: start, &openableBytes) { $0 >= timestamp }
     }
 
     /// The first record of the greatest timestamp in the partition (KIP-734). Nil where there is no record.
-    public func maxTimestamp(in partition: Partition) throws(StoreError) -> TimestampedOffset? {
+    /// - Parameter openableBytes: What may come out of compressed batches; what does is taken off.
+    public func maxTimestamp(in partition: Partition, openableBytes: inout Int) throws(StoreError) -> TimestampedOffset? {
         let tail = try renew(beside: partition)
         let start = tail.logStartOffset
         let (latest, first) = try lmdb("looking up the greatest time") { () throws(LMDBError) in
@@ -36,19 +43,22 @@ extension LogReader {
         if let latest { places.append((latest.own, latest.baseOffset)) }
         // The log may begin in the middle of an extent or a batch, whose greatest timestamp may be of a record before.
         let whole = min(first?.baseOffset ?? .max, tail.pieces.first { $0.baseOffset >= start }?.baseOffset ?? tail.highWatermark)
-        if start < whole, let time = try greatestTimestamp(in: partition, from: start, below: whole) { places.append((time, start)) }
+        if start < whole, let time = try greatestTimestamp(in: partition, from: start, below: whole, &openableBytes) {
+            places.append((time, start))
+        }
         guard let greatest = places.map(\.time).max() else { return nil }
         guard let from = places.filter({ $0.time == greatest }).map(\.offset).min() else { return nil }
-        return try firstRecord(in: partition, from: from) { $0 >= greatest }
+        return try firstRecord(in: partition, from: from, &openableBytes) { $0 >= greatest }
     }
 
-    /// Retention by time: the end of the partition's leading extents and batches whose records are all older than `timestamp`.
+    /// Retention by time: the end of the partition's leading extents and batches whose records are all older than `timestamp`. Those
+    /// without a time are as old as their append.
     /// - Parameter isCompacted: Where the log begins there may be nothing, which is not old: its beginning stays unless something goes.
     public func expiredEnd(of partition: Partition, before timestamp: Int64, isCompacted: Bool) throws(StoreError) -> Int64 {
         let tail = try renew(beside: partition)
-        let keptOfTail = tail.pieces.first { $0.maxTimestamp >= timestamp }?.baseOffset ?? tail.highWatermark
+        let keptOfTail = tail.pieces.first { $0.keptTimestamp >= timestamp }?.baseOffset ?? tail.highWatermark
         let kept = try lmdb("looking for expired extents") { () throws(LMDBError) in
-            try snapshot.firstExtent(of: partition.id, databases, runningMaximum: .min) { $0.own >= timestamp }
+            try snapshot.firstExtent(of: partition.id, databases, runningMaximum: .min) { $0.time.kept >= timestamp }
         }
         let end = max(min(kept?.baseOffset ?? .max, keptOfTail), tail.logStartOffset)
         guard isCompacted, end > tail.logStartOffset else { return end }
@@ -89,19 +99,21 @@ extension LogReader {
     }
 
     /// The greatest timestamp of a record from `offset` on, of the batches that begin below `end`. Nil where there is none.
-    private func greatestTimestamp(in partition: Partition, from offset: Int64, below end: Int64) throws(StoreError) -> Int64? {
+    private func greatestTimestamp(
+        in partition: Partition, from offset: Int64, below end: Int64, _ openableBytes: inout Int
+    ) throws(StoreError) -> Int64? {
         var greatest: Int64?
         try forEachBatch(in: partition, from: offset, below: end) { (header, at, batches) throws(StoreError) in
             if header.isControl { return true }
             var time = header.maxTimestamp
             if header.baseOffset < offset {
                 var latest: Int64?
-                _ = try batches.firstRecord(of: header, at: at, from: offset) { time in
+                let believed = try batches.firstRecord(of: header, at: at, from: offset, &openableBytes) { time in
                     latest = max(latest ?? time, time)
                     return false
                 }
                 // Compaction may have left none from there on.
-                guard let latest else { return true }
+                guard let latest = believed?.timestamp ?? latest else { return true }
                 time = latest
             }
             greatest = max(greatest ?? time, time)
@@ -112,14 +124,14 @@ extension LogReader {
 
     /// Walks batches from `offset` on, looking inside those that may hold a record whose timestamp is `wanted`.
     private func firstRecord(
-        in partition: Partition, from offset: Int64, where wanted: (Int64) -> Bool
+        in partition: Partition, from offset: Int64, _ openableBytes: inout Int, where wanted: (Int64) -> Bool
     ) throws(StoreError) -> TimestampedOffset? {
         let logStart = partition.logStartOffset
         var result: TimestampedOffset?
         try forEachBatch(in: partition, from: max(offset, logStart), below: partition.highWatermark) {
             (header, at, batches) throws(StoreError) in
             guard wanted(header.maxTimestamp), !header.isControl,
-                let found = try batches.firstRecord(of: header, at: at, from: logStart, where: wanted)
+                let found = try batches.firstRecord(of: header, at: at, from: logStart, &openableBytes, where: wanted)
             else { return true }
             result = TimestampedOffset(timestamp: found.timestamp, offset: found.offset, leaderEpoch: header.partitionLeaderEpoch)
             return false
@@ -149,42 +161,56 @@ extension LogReader {
 
 /// Batches copied out, to be looked into.
 private struct ArraySink: RecordSink {
-    /// What the records of one batch may come to when they are decompressed.
-    private static let decompressedByteCountMax = 1 << 28
+    /// What the records of one batch may come to when they are decompressed: as much as a producer may send where they are looked into.
+    private static let decompressedByteCountMax = 64 << 20
 
     private(set) var bytes: [UInt8] = []
 
     mutating func append(_ bytes: UnsafeRawBufferPointer) { self.bytes.append(contentsOf: bytes) }
     func snapshotEnds() {}
 
+    /// The first record of a batch, from `logStart` on, whose time is `wanted`; what the header says where that has to do.
     func firstRecord(
-        of header: RecordBatchHeader, at: Int, from logStart: Int64, where wanted: (Int64) -> Bool
+        of header: RecordBatchHeader, at: Int, from logStart: Int64, _ openableBytes: inout Int, where wanted: (Int64) -> Bool
     ) throws(StoreError) -> (timestamp: Int64, offset: Int64)? {
+        let told = (timestamp: header.maxTimestamp, offset: max(header.baseOffset, logStart))
         // Of the records that compaction has left, the first has not the first offset.
         if header.timestampType == .logAppendTime, header.recordCount == header.lastOffsetDelta + 1 {
-            return wanted(header.maxTimestamp) ? (header.maxTimestamp, max(header.baseOffset, logStart)) : nil
+            return wanted(told.timestamp) ? told : nil
         }
+        let isCompressed = header.codec != CompressionCodec.none
+        if isCompressed, openableBytes <= 0 { return told }
         do {
             let records = Array(bytes[(at + RecordBatchHeader.headerByteCount)..<(at + header.byteCount)])
-            guard let codec = header.codec else { throw StoreError.corrupt("a batch names an unknown codec") }
-            let plain =
-                codec == .none ? records : try records.withUnsafeBytes { try codec.decompress($0, limit: Self.decompressedByteCountMax) }
+            let plain = isCompressed ? try open(records, header.codec, &openableBytes) : records
             var reader = RecordReader(plain.span.bytes, of: header)
             while let record = try reader.next() {
                 if record.offset >= logStart, wanted(record.timestamp) { return (record.timestamp, record.offset) }
             }
             return nil
         } catch {
+            if isCompressed { return told }
             throw .corrupt("the batch at offset \(header.baseOffset) cannot be read: \(error)")
         }
+    }
+
+    private func open(_ records: [UInt8], _ codec: CompressionCodec?, _ openableBytes: inout Int) throws -> [UInt8] {
+        guard let codec else { throw StoreError.corrupt("a batch names an unknown codec") }
+        let limit = min(openableBytes, Self.decompressedByteCountMax)
+        // Where it fails, as much may have come out.
+        openableBytes -= limit
+        let plain = try records.withUnsafeBytes { try codec.decompress($0, limit: limit) }
+        openableBytes += limit - plain.count
+        return plain
     }
 }
 
 /// An extent as `times` knows it.
 struct TimedExtent {
     var baseOffset: Int64
+    var time: ExtentTime
     /// Greatest timestamp in the extent.
-    var own: Int64
+    var own: Int64 { time.own }
 }
 
 extension Snapshot {
@@ -196,7 +222,7 @@ extension Snapshot {
         var cursor = try cursor(in: databases.times)
         var more = try cursor.seek(TimeKey(partition, runningMaximum: runningMaximum, baseOffset: 0))
         while more, let key = TimeKey(cursor.key), key.partition == partition {
-            let extent = TimedExtent(baseOffset: key.baseOffset, own: cursor.ownMaximum)
+            let extent = TimedExtent(baseOffset: key.baseOffset, time: cursor.extentTime)
             if isWanted(extent) { return extent }
             more = try cursor.move(.next)
         }
@@ -262,5 +288,7 @@ extension Snapshot {
 
 extension Cursor {
     /// The value of an entry of `times`; a damaged one counts as the latest time, so that nothing is let go of for it.
-    var ownMaximum: Int64 { value.byteCount == 8 ? Int64(bigEndian: value.unsafeLoadUnaligned(as: Int64.self)) : .max }
+    var extentTime: ExtentTime {
+        ExtentTime(stored: value.byteCount == 8 ? Int64(bigEndian: value.unsafeLoadUnaligned(as: Int64.self)) : .max)
+    }
 }

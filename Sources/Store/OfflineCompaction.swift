@@ -44,7 +44,7 @@ struct OfflineCompaction {
     private func checkRoom(for byteCount: Int) throws(StoreError) {
         var status = statvfs()
         guard statvfs(directory, &status) == 0 else { return }
-        let available = Int(clamping: UInt64(status.f_bavail) * UInt64(status.f_frsize))
+        let available = spaceInBytes(UInt64(status.f_bavail), of: UInt64(status.f_frsize))
         guard available >= byteCount else {
             throw .full(
                 "the compacted file takes \(byteCount >> 20) MiB beside the old one, and the file system has \(available >> 20) MiB left; "

@@ -32,5 +32,6 @@ extension PartitionState {
 extension RecordBatchHeader {
     /// The greatest time that a search for records finds in the batch. Markers have none, since they hold no record of anyone, and
     /// neither have batches that compaction has emptied.
-    var searchedTimestamp: Int64 { isControl || recordCount == 0 ? -1 : maxTimestamp }
+    var searchedTimestamp: Int64 { holdsNoRecords ? -1 : maxTimestamp }
+    var holdsNoRecords: Bool { isControl || recordCount == 0 }
 }

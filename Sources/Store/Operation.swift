@@ -58,6 +58,10 @@ struct AppendedBatch: Equatable {
     /// A marker: the end of a transaction.
     var isControl: Bool { attributes & 0x20 != 0 }
 
+    /// What retention keeps it by: its records' greatest time, or that of the commit where none has one (Kafka's
+    /// `LogSegment.largestTimestamp`). Nothing keeps a marker.
+    func keptTimestamp(at commitMs: Int64) -> Int64 { isControl || maxTimestamp >= 0 ? maxTimestamp : commitMs }
+
     func encode(into bytes: inout [UInt8]) {
         func put(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) } }
         put(Operation.Kind.appended.rawValue)

@@ -6,7 +6,10 @@ internal import Synchronization
 struct Piece: Equatable, Sendable {
     var baseOffset: Int64
     var lastOffset: Int64
+    /// The greatest that a search finds in it.
     var maxTimestamp: Int64
+    /// What retention keeps it by.
+    var keptTimestamp: Int64
     /// Journal entry that holds the bytes; 0: in the keyspace, under `baseOffset`.
     var sequence: UInt64
     /// From the start of the entry's payload.
@@ -14,6 +17,19 @@ struct Piece: Equatable, Sendable {
     var byteCount: UInt32
 
     var isDirect: Bool { sequence == 0 }
+
+    /// - Parameters:
+    ///   - sequence: of the journal entry that says so.
+    ///   - timeMs: of its commit.
+    init(_ batch: AppendedBatch, in sequence: UInt64, at timeMs: Int64) {
+        baseOffset = batch.baseOffset
+        lastOffset = batch.lastOffset
+        maxTimestamp = batch.maxTimestamp
+        keptTimestamp = batch.keptTimestamp(at: timeMs)
+        self.sequence = batch.isDirect ? 0 : sequence
+        position = batch.position
+        byteCount = batch.batchByteCount
+    }
 }
 
 /// What readers see of a partition: changed by the committer when a commit is on disk, never before.

@@ -67,13 +67,15 @@ struct PartitionCleaning: ~Copyable {
     /// Fills the map, and returns the offset up to which it knows every key.
     private mutating func collectKeys() throws(StoreError) -> Int64 {
         var next = plan.firstDirtyBase
+        var time: TimeKey?
         guard next != nil else { return plan.cleanedEnd }
         while let base = next {
-            let step = try step(from: base, below: plan.end, after: nil)
+            let step = try step(from: base, below: plan.end, after: time)
             for extent in step.extents {
                 if let full = try collectKeys(of: extent, step) { return full }
             }
             next = step.next
+            time = step.extents.last.map { $0.timeKey(of: partition.id) }
         }
         return plan.end
     }
@@ -109,7 +111,7 @@ struct PartitionCleaning: ~Copyable {
                 try take(extent, clean(extent, step, isLast: isLast))
             }
             next = step.next
-            time = step.extents.last.map { TimeKey(partition.id, runningMaximum: $0.runningMaximum, baseOffset: $0.baseOffset) }
+            time = step.extents.last.map { $0.timeKey(of: partition.id) }
         }
         try flush(finished: CleaningState(cleanedEnd: report.cleanedEnd, dueMs: cleaner.dueMs))
     }
@@ -118,7 +120,8 @@ struct PartitionCleaning: ~Copyable {
         let first = try batchHeader(extent, 0)
         var cleaned = CleanedExtent(
             old: .init(
-                baseOffset: extent.baseOffset, byteCount: extent.bytes.count, runningMaximum: extent.runningMaximum, crc: first.crc),
+                baseOffset: extent.baseOffset, byteCount: extent.bytes.count, runningMaximum: extent.runningMaximum,
+                keptTimestamp: extent.time.kept, crc: first.crc),
             end: first.nextOffset)
         var at = 0
         while at < extent.bytes.count {
@@ -135,7 +138,7 @@ struct PartitionCleaning: ~Copyable {
                     fate = try cleaner.judgeMarker(
                         header, extent.bytes.span.bytes.extracting(range), isLast: isLastBatch, &cleaned.forgottenAborts)
                 } else if isUnwanted {
-                    fate = try cleaner.judgeUnwanted(header, isLast: isLastBatch)
+                    fate = cleaner.judgeUnwanted(header, isLast: isLastBatch)
                 } else if let batch = try decoded(extent, range.lowerBound, header) {
                     fate = try cleaner.judge(batch, map, isLast: isLastBatch)
                 } else {

@@ -261,10 +261,7 @@ extension StoreImage.LoadedPartition {
             return
         }
         if !batch.isDirect { state.unsealedByteCount += Int(batch.batchByteCount) }
-        pieces.append(
-            Piece(
-                baseOffset: batch.baseOffset, lastOffset: batch.lastOffset, maxTimestamp: batch.maxTimestamp,
-                sequence: batch.isDirect ? 0 : sequence, position: batch.position, byteCount: batch.batchByteCount))
+        pieces.append(Piece(batch, in: sequence, at: timeMs))
     }
 
     /// What is below the log start offset, or of a deleted topic, need not be sealed.

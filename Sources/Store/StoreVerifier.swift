@@ -172,17 +172,17 @@ public struct StoreVerifier: ~Copyable {
         report.extentCount += 1
         report.byteCount += extent.count
         walk.logByteCount += Int64(extent.count)
-        var own: Int64 = -1
+        var time = ExtentTime()
         extent.withUnsafeBytes { bytes in
             var at = 0
             while at < bytes.count {
                 guard let header = walk.check(bytes, at: at, expectedBase: at == 0 ? base : nil) else { return }
                 count(header)
-                own = max(own, header.searchedTimestamp)
+                time.add(header.searchedTimestamp, keptBy: -1)
                 at += header.byteCount
             }
         }
-        walk.extents.append(TimedExtent(baseOffset: base, own: own))
+        walk.extents.append(TimedExtent(baseOffset: base, time: time))
     }
 
     private mutating func checkPiece(_ piece: Piece, _ walk: inout PartitionWalk) throws(StoreError) {
@@ -228,7 +228,7 @@ public struct StoreVerifier: ~Copyable {
             var cursor = try snapshot.cursor(in: times)
             var more = try cursor.seek(TimeKey(id, runningMaximum: .min, baseOffset: 0))
             while more, let key = TimeKey(cursor.key), key.partition == id {
-                found.append((key, cursor.ownMaximum))
+                found.append((key, cursor.extentTime.own))
                 more = try cursor.move(.next)
             }
         }
@@ -245,8 +245,7 @@ public struct StoreVerifier: ~Copyable {
                 "\(walk.name): the time index has come to \(last.key.runningMaximum), and the partition says \(partition.state.sealedMaxTimestamp)"
             )
         }
-        // Of times before 1970 + 1 ms, stores have said what they are, or −1.
-        for (time, extent) in zip(found, walk.extents) where max(time.own, -1) != extent.own || time.key.runningMaximum < extent.own {
+        for (time, extent) in zip(found, walk.extents) where time.own != extent.own || time.key.runningMaximum < extent.own {
             problem(
                 "\(walk.name): the time index says \(time.own) for the extent at \(extent.baseOffset), whose greatest timestamp is \(extent.own)"
             )

@@ -66,6 +66,7 @@ extension StoreWriter {
         let topic = Topic(
             name: name, id: id, partitions: makePartitions(fields.partitions, topicID: id, from: 0), runs: [fields.partitions],
             configs: configs, defaults: topicDefaults)
+        tellUnusableConfigs(of: topic)
         set(topic, &draft)
         return .topic(topic)
     }
@@ -121,6 +122,7 @@ extension StoreWriter {
         fields.configs = configs.entries
         try record(EncodedOperation(.topicConfigured, fields, touching: [.topic(id)]), &draft, &transaction)
         let configured = topic.with(configs: configs, defaults: topicDefaults)
+        tellUnusableConfigs(of: configured)
         set(configured, &draft)
         return .topic(configured)
     }

@@ -3,6 +3,9 @@ internal import LMDB
 internal import Synchronization
 
 extension StoreWriter {
+    /// No producer begins a batch here or later: a batch may say that it has 2³¹ records, and markers are to find room.
+    private static var offsetsEnd: Int64 { .max - 1 << 40 }
+
     /// Gives a batch its place: an offset, and either the journal entry being drafted or an extent of its own.
     func append(_ append: Append, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> AppendResult {
         let partition = append.partition
@@ -12,6 +15,9 @@ extension StoreWriter {
         }
         if header.isControl {
             return AppendResult(errorCode: .invalidRecord, errorMessage: "only the broker writes control batches")
+        }
+        guard partition.state.nextOffset < Self.offsetsEnd else {
+            return AppendResult(errorCode: .invalidRecord, errorMessage: "the partition has used up its offsets")
         }
         if header.isTransactional || header.producerID >= 0 && header.baseSequence >= 0 {
             switch judge(append) {
@@ -36,35 +42,30 @@ extension StoreWriter {
     /// Writes a batch that was judged at the partition's next offset, and returns that.
     func place(_ append: Append, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> Int64 {
         let partition = append.partition
-        let header = append.header
         touch(partition, &draft)
         let baseOffset = partition.state.nextOffset
-        var piece = Piece(
-            baseOffset: baseOffset, lastOffset: baseOffset + Int64(header.lastOffsetDelta), maxTimestamp: header.searchedTimestamp,
-            sequence: 0, position: 0, byteCount: UInt32(append.slice.length))
-        if append.slice.length >= directByteCountMin {
+        var batch = AppendedBatch(append, baseOffset: baseOffset, position: 0, isDirect: append.slice.length >= directByteCountMin)
+        if batch.isDirect {
             if !draft.entry.fits(payload: 0) { try finishEntry(isLast: false, &draft, &transaction) }
             draft.entry.appendDirect(append, baseOffset: baseOffset)
-            try putExtent(of: append, baseOffset: baseOffset, &draft, &transaction)
+            try putExtent(of: append, batch, &draft, &transaction)
         } else {
             if !draft.entry.fits(payload: append.slice.length) { try finishEntry(isLast: false, &draft, &transaction) }
-            piece.sequence = draft.sequence
-            piece.position = draft.entry.appendSmall(append, baseOffset: baseOffset, leaderEpoch: partition.leaderEpoch)
+            batch.position = draft.entry.appendSmall(append, baseOffset: baseOffset, leaderEpoch: partition.leaderEpoch)
             partition.state.unsealedByteCount += append.slice.length
             if partition.state.unsealedByteCount >= extentByteCountMax - directByteCountMin, !partition.state.isQueuedForSealing {
                 partition.state.isQueuedForSealing = true
                 sealQueue.append(partition)
             }
         }
-        partition.state.added.append(piece)
-        let batch = AppendedBatch(append, baseOffset: baseOffset, position: piece.position, isDirect: piece.isDirect)
+        partition.state.added.append(Piece(batch, in: draft.sequence, at: draft.timeMs))
         partition.state.remember(batch, at: draft.timeMs)
         return baseOffset
     }
 
     /// Puts a large batch under its own key, in as many parts as it takes.
     private func putExtent(
-        of append: Append, baseOffset: Int64, _ draft: inout CommitDraft, _ transaction: inout Transaction
+        of append: Append, _ batch: AppendedBatch, _ draft: inout CommitDraft, _ transaction: inout Transaction
     ) throws(LMDBError) {
         let partition = append.partition
         let slice = append.slice
@@ -73,9 +74,9 @@ extension StoreWriter {
         while copied < slice.length {
             let count = min(slice.length - copied, draft.valueByteCountMax)
             let piece = FrameSlice(offset: slice.offset + copied, length: count)
-            try putValue(LogKey(partition.id, baseOffset, part: part), byteCount: count, in: databases.log, &transaction) { bytes in
+            try putValue(LogKey(partition.id, batch.baseOffset, part: part), byteCount: count, in: databases.log, &transaction) { bytes in
                 if part == 0 {
-                    append.frame.copyBatch(piece, to: bytes, baseOffset: baseOffset, leaderEpoch: partition.leaderEpoch)
+                    append.frame.copyBatch(piece, to: bytes, baseOffset: batch.baseOffset, leaderEpoch: partition.leaderEpoch)
                 } else {
                     append.frame.withUnsafeBytes {
                         bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[piece.offset..<(piece.offset + count)]))
@@ -87,18 +88,19 @@ extension StoreWriter {
         }
         partition.state.logByteCount += Int64(slice.length)
         draft.directByteCount += slice.length
+        var time = ExtentTime()
+        time.add(batch.maxTimestamp, keptBy: batch.keptTimestamp(at: draft.timeMs))
         try putTime(
-            partition, baseOffset: baseOffset, runningMaximum: max(partition.state.maxTimestamp, append.header.maxTimestamp),
-            own: max(-1, append.header.maxTimestamp), &transaction)
+            partition, baseOffset: batch.baseOffset, runningMaximum: max(partition.state.maxTimestamp, batch.maxTimestamp), time, &transaction)
     }
 
     /// Enters an extent into `times`.
     func putTime(
-        _ partition: Partition, baseOffset: Int64, runningMaximum: Int64, own: Int64, _ transaction: inout Transaction
+        _ partition: Partition, baseOffset: Int64, runningMaximum: Int64, _ time: ExtentTime, _ transaction: inout Transaction
     ) throws(LMDBError) {
         let key = TimeKey(partition.id, runningMaximum: runningMaximum, baseOffset: baseOffset)
         try transaction.reserve(key, byteCount: 8, in: databases.times) { bytes in
-            bytes.storeBytes(of: own.bigEndian, as: Int64.self)
+            bytes.storeBytes(of: time.stored.bigEndian, as: Int64.self)
         }
     }
 

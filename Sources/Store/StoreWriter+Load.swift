@@ -21,10 +21,11 @@ extension StoreWriter {
         for (id, loaded) in image.partitions { take(loaded, as: id, known[id]) }
         for (id, loaded) in image.topics {
             let partitions = loaded.row.runs.flatMap(\.ids).compactMap { catalog.partitions[$0] }
-            catalog.set(
-                Topic(
-                    name: loaded.name, id: id, partitions: partitions, runs: loaded.row.runs, configs: [String: String](loaded.row.configs),
-                    defaults: topicDefaults))
+            let topic = Topic(
+                name: loaded.name, id: id, partitions: partitions, runs: loaded.row.runs, configs: [String: String](loaded.row.configs),
+                defaults: topicDefaults)
+            tellUnusableConfigs(of: topic)
+            catalog.set(topic)
         }
         takeGroups(image)
         takeTransactions(image)
@@ -33,6 +34,14 @@ extension StoreWriter {
             catalog = self.catalog
         }
         shared.brokerConfigs.withLock { $0 = brokerConfigs }
+    }
+
+    /// What was set had been checked; a later version may be stricter, and an operator is to know what does not hold any more.
+    func tellUnusableConfigs(of topic: Topic) {
+        for setting in topic.unusableConfigs {
+            options.onEvent(
+                StoreEvent(severity: .warning, message: "topic '\(topic.name)': \(setting) The broker's default holds instead."))
+        }
     }
 
     private func take(_ loaded: StoreImage.LoadedPartition, as id: PartitionID, _ known: Partition?) {
@@ -63,15 +72,16 @@ extension StoreWriter {
         do { try load() } catch {
             return stop("the disk is full, and reading the store again failed: \(error)", group)
         }
+        budget.commitFailed(error, needing: bytes, environment)
         become(.full("\(error); \(budget.sentence)"))
         for submission in group { submission.fail(.full(budget.sentence)) }
     }
 
-    /// A full file system or a full map. Anything else may be a sync that failed, and is not tried again: what the kernel
-    /// could not write it may since have marked as clean.
+    /// A full file system, a quota that is used up, or a full map. Anything else may be a sync that failed, and is not tried again:
+    /// what the kernel could not write it may since have marked as clean.
     private func isForWantOfRoom(_ error: LMDBError, needing byteCount: Int) -> Bool {
         switch error {
-        case .mapFull, .noSpace: true
+        case .mapFull, .noSpace, .overQuota: true
         case .inputOutput: budget.looksFull(needing: byteCount)
         default: false
         }

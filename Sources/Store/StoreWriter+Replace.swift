@@ -96,7 +96,6 @@ extension StoreWriter {
             copied = range.upperBound
             part += 1
         }
-        try putTime(
-            partition, baseOffset: extent.baseOffset, runningMaximum: extent.runningMaximum, own: extent.own, &transaction)
+        try putTime(partition, baseOffset: extent.baseOffset, runningMaximum: extent.runningMaximum, extent.time, &transaction)
     }
 }

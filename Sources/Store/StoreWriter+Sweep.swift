@@ -105,9 +105,10 @@ extension StoreWriter {
         try putValue(LogKey(partition.id, first.baseOffset), byteCount: length, in: databases.log, &transaction) {
             $0.copyMemory(from: filled)
         }
-        let own = pieces.reduce(-1) { max($0, $1.maxTimestamp) }
-        partition.state.sealedMaxTimestamp = max(partition.state.sealedMaxTimestamp, own)
-        try putTime(partition, baseOffset: first.baseOffset, runningMaximum: partition.state.sealedMaxTimestamp, own: own, &transaction)
+        var time = ExtentTime()
+        for piece in pieces { time.add(piece.maxTimestamp, keptBy: piece.keptTimestamp) }
+        partition.state.sealedMaxTimestamp = max(partition.state.sealedMaxTimestamp, time.own)
+        try putTime(partition, baseOffset: first.baseOffset, runningMaximum: partition.state.sealedMaxTimestamp, time, &transaction)
         partition.state.sealedPieceCount += pieces.count
         partition.state.unsealedByteCount -= length
         partition.state.logByteCount += Int64(length)

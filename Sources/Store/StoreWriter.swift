@@ -55,8 +55,11 @@ final class StoreWriter {
         self.options = options
         self.shared = shared
         topicDefaults = options.topicDefaults
-        readerWatch = ReaderWatch(ageNsMax: UInt64(options.readerWarningMs) * 1_000_000)
-        budget = DiskBudget(directory: environment.path, maxBytes: options.maxBytes, fileByteCount: environment.information().fileByteCount)
+        let (ageNsMax, isNever) = UInt64(options.readerWarningMs).multipliedReportingOverflow(by: 1_000_000)
+        readerWatch = ReaderWatch(ageNsMax: isNever ? .max : ageNsMax)
+        budget = DiskBudget(
+            directory: environment.path, maxBytes: options.maxBytes, mapByteCount: options.mapByteCount,
+            fileByteCount: environment.information().fileByteCount)
         sizing = ExtentSizing(pages: options.valuePages, nowNs: monotonicNs())
         shared.valueByteCountMax.store(sizing.byteCountMax, ordering: .relaxed)
     }

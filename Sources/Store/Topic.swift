@@ -10,6 +10,8 @@ public final class Topic: Sendable {
     public let configs: [String: String]
     /// The broker's defaults overlaid with `configs`.
     public let settings: TopicSettings
+    /// Of `configs`, what cannot be used: the broker's defaults hold there.
+    let unusableConfigs: [InvalidSetting]
     let runs: [PartitionRun]
 
     init(name: String, id: Uuid, partitions: [Partition], runs: [PartitionRun], configs: [String: String], defaults: TopicSettings) {
@@ -18,8 +20,9 @@ public final class Topic: Sendable {
         self.partitions = partitions
         self.runs = runs
         self.configs = configs
-        // What was stored had been checked; if a later version is stricter, the defaults serve.
-        settings = (try? defaults.overlaid(with: configs)) ?? defaults
+        let overlaid = defaults.overlaid(withUsableOf: configs)
+        settings = overlaid.settings
+        unusableConfigs = overlaid.unusable
     }
 
     func with(

@@ -56,9 +56,19 @@ public struct TopicSettings: Sendable, Equatable {
 
     /// These settings with `configs` (topic config names as keys) laid over them. Names that have no field are passed over.
     public func overlaid(with configs: [String: String]) throws(InvalidSetting) -> TopicSettings {
-        var settings = self
-        for (name, value) in configs { try settings.set(name, value) }
+        let (settings, unusable) = overlaid(withUsableOf: configs)
+        if let first = unusable.first { throw first }
         return settings
+    }
+
+    /// The same, key by key: a value that cannot be used costs its key only.
+    func overlaid(withUsableOf configs: [String: String]) -> (settings: TopicSettings, unusable: [InvalidSetting]) {
+        var settings = self
+        var unusable: [InvalidSetting] = []
+        for (name, value) in configs.sorted(by: { $0.key < $1.key }) {
+            do throws(InvalidSetting) { try settings.set(name, value) } catch { unusable.append(error) }
+        }
+        return (settings, unusable)
     }
 
     private mutating func set(_ name: String, _ value: String) throws(InvalidSetting) {
@@ -108,6 +118,8 @@ public struct TopicSettings: Sendable, Equatable {
         var policy: CleanupPolicy = []
         for word in value.split(separator: ",", omittingEmptySubsequences: true) {
             switch String(word).trimmed {
+            // Stores hold such entries from when they were accepted.
+            case "": break
             case "delete": policy.insert(.delete)
             case "compact": policy.insert(.compact)
             default: throw InvalidSetting(name: name, value: value, accepted: "a list of delete and compact")

@@ -49,8 +49,34 @@ import Testing
         let (_, read) = try openRequest(HeartbeatRequest.self, frame)
         #expect(read.groupID == "a" + String(repeating: "é", count: 16_383))
         #expect(read.memberID == "m")
-        let whole = Frame(Array(encodeRequest(request, correlationID: 1, clientID: nil, version: 4).bytes[4...]))
-        #expect(try openRequest(HeartbeatRequest.self, whole).1.groupID == request.groupID)
+    }
+
+    /// A compact length may say more, which Kafka does not take either.
+    @Test(arguments: [(32_767, true), (32_768, false), (1_000_000, false)])
+    func aRequestsStringIsNoLongerThanAFixedLengthCanSay(length: Int, isRead: Bool) throws {
+        let request = HeartbeatRequest { $0.groupID = String(repeating: "a", count: length) }
+        let frame = Frame(Array(encodeRequest(request, correlationID: 1, clientID: nil, version: 4).bytes[4...]))
+        if isRead {
+            #expect(try openRequest(HeartbeatRequest.self, frame).1.groupID == request.groupID)
+        } else {
+            #expect(throws: WireError.truncated) { try openRequest(HeartbeatRequest.self, frame) }
+        }
+    }
+
+    /// Swift sorts a row of combining marks by insertion whenever it hashes or compares the string.
+    @Test(arguments: [3, 4] as [Int16], [(30, true), (31, false)])
+    func aRequestsStringHasFewCombiningMarksInARow(version: Int16, marks: (count: Int, isRead: Bool)) throws {
+        let row = String(String.UnicodeScalarView((0..<marks.count).map { $0 % 2 == 0 ? "\u{300}" : "\u{316}" } as [Unicode.Scalar]))
+        let request = HeartbeatRequest { $0.groupID = "é" + row + "a" + row }
+        let frame = Frame(Array(encodeRequest(request, correlationID: 1, clientID: nil, version: version).bytes[4...]))
+        if marks.isRead {
+            #expect(try openRequest(HeartbeatRequest.self, frame).1.groupID.utf8.elementsEqual(request.groupID.utf8))
+        } else {
+            #expect(throws: WireError.truncated) { try openRequest(HeartbeatRequest.self, frame) }
+        }
+        var header = encodeRequest(HeartbeatRequest(), correlationID: 1, clientID: "c" + row, version: version).bytes
+        header.removeFirst(4)
+        #expect(((try? openRequest(HeartbeatRequest.self, Frame(header))) != nil) == marks.isRead)
     }
 
     @Test func aFieldThatAVersionDoesNotCarryHasItsDefault() throws {

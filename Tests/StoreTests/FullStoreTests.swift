@@ -111,20 +111,20 @@ import Testing
         #expect(try store.append(batch, to: topic.partitions[0]).errorCode == .none)
         #expect(try store.append(makeBatch([[5]]), to: doomed.partitions[0]).errorCode == .none)
         // One commit of all of these: it cannot be written.
-        let large = try makeBatch([[UInt8](repeating: 1, count: 9 << 20)])
-        let results = Outcomes(3)
+        let results = Outcomes(4)
         store.submit([
             .admin(.deleteTopic(id: doomed.id), lane: WaitingLane()) { results.add("\($0)") },
             .admin(.createTopic(name: "new", id: nil, partitionCount: 3, configs: [:]), lane: WaitingLane()) { results.add("\($0)") },
             .append(
                 [
                     try makeAppend(topic.partitions[0], makeBatch([[1]], producerID: 3, epoch: 0, sequence: 1)),
-                    try makeAppend(topic.partitions[1], large),
+                    try makeAppend(topic.partitions[1], makeBatch([[1]])),
                 ], lane: WaitingLane()
             ) {
                 for result in $0 where result.errorCode == .none { results.add("appended") }
                 results.add("failure")
             },
+            .beyondTheMap { results.add($0 == nil ? "changed" : "failure") },
         ])
         #expect(try results.all().allSatisfy { $0.contains("failure") })
         #expect(store.topics().map(\.name) == ["doomed", "t"])
@@ -136,6 +136,22 @@ import Testing
         #expect(try store.append(makeBatch([[7]]), to: doomed.partitions[0]).baseOffset == 1)
         let next = try store.makeTopic("next", partitions: 3)
         #expect(try store.append(makeBatch([[8]]), to: next.partitions[2]).baseOffset == 0)
+        store.close()
+        #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+
+    /// The file cannot grow beyond its map: records are refused before that, with a margin for what makes room.
+    @Test func theEndOfTheMapIsALimit() throws {
+        var options = smallOptions()
+        options.mapByteCount = 20 << 20
+        let store = try Store.open(directory: directory.path, options: options)
+        let topics = try ["full", "kept"].map { try store.makeTopic($0) }
+        let count = try fillForGood(store, topics[0].partitions[0], size: 200_000)
+        #expect(Int(count) * 200_000 > options.mapByteCount / 5, "what is free is used")
+        guard case .full(let sentence) = store.state else { throw TestFailure("the store is not full") }
+        #expect(sentence.contains("the file cannot grow beyond 20 MiB"))
+        guard case .done = try store.administer(.deleteTopic(id: topics[0].id)) else { throw TestFailure("the topic was not deleted") }
+        try appendWhenThereIsRoom(store, topics[1].partitions[0], size: 200_000)
         store.close()
         #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
     }

@@ -34,6 +34,15 @@ extension Store {
     }
 }
 
+extension Submission {
+    /// More than a map of 8 MiB holds. Changes of groups are admitted where there is no room for records, so its commit meets the end.
+    static func beyondTheMap(_ finish: @escaping @Sendable (StoreError?) -> Void) -> Submission {
+        let value = [UInt8](repeating: 1, count: GroupChange.valueByteCountMax)
+        let records = [1, 2, 3].map { (key: UInt8) in GroupRecord(key: [key], value: value) }
+        return .groups([GroupChange(groupID: "large", records: records)], lane: WaitingLane(), finish: finish)
+    }
+}
+
 extension Topic {
     func key(_ partition: Int32 = 0) -> OffsetKey { OffsetKey(topicID: id, partition: partition) }
 }

@@ -214,8 +214,7 @@ import Testing
             try store.commit("g", [topic.key(0): Int64(number)])
         }
         let version = store.catalogVersion
-        let large = try makeBatch([[UInt8](repeating: 1, count: 9 << 20)])
-        let outcomes = Outcomes(2)
+        let outcomes = Outcomes(3)
         store.submit([
             .groups(
                 [
@@ -225,9 +224,10 @@ import Testing
                     GroupChange(groupID: "new", records: [GroupRecord(key: [9], value: [9])]),
                 ], lane: WaitingLane()
             ) { outcomes.add($0 == nil ? "done" : "failure") },
-            .append([try makeAppend(topic.partitions[1], large)], lane: WaitingLane()) { outcomes.add($0[0].errorCode == .none ? "done" : "failure") },
+            .append([try makeAppend(topic.partitions[1], makeBatch([[1]]))], lane: WaitingLane()) { outcomes.add($0[0].errorCode == .none ? "done" : "failure") },
+            .beyondTheMap { outcomes.add($0 == nil ? "done" : "failure") },
         ])
-        #expect(try outcomes.all() == ["failure", "failure"])
+        #expect(try outcomes.all() == ["failure", "failure", "failure"])
         #expect(store.committedOffsets(of: "g").mapValues(\.offset) == [topic.key(0): 99])
         #expect(try store.recordTexts(of: "g").count == 10)
         #expect(try store.recordTexts(of: "g")["a"] == [99])

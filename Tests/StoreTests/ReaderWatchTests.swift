@@ -31,6 +31,14 @@ import Testing
         try commit { try $0.put("large", [UInt8](repeating: byte, count: 64 * 4096 - 16), in: data) }
     }
 
+    @Test func aStoreMayBeToldNeverToWarn() throws {
+        var options = smallOptions()
+        options.readerWarningMs = .max
+        let store = try Store.open(directory: directory.subdirectory("store"), options: options)
+        #expect(store.state == .serving)
+        store.close()
+    }
+
     @Test func aSnapshotHeldForLongIsToldOnceAndOnceMoreWhenItEnds() throws {
         var watch = ReaderWatch(ageNsMax: 60 * Self.second)
         try overwrite(1)

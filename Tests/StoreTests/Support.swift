@@ -57,6 +57,19 @@ func makeAppend(_ partition: Partition, _ batch: [UInt8]) throws -> Append {
     return Append(partition: partition, frame: Frame(batch), slice: FrameSlice(offset: 0, length: batch.count), header: header)
 }
 
+extension LogReader {
+    /// A search that may open whatever it meets.
+    func offset(in partition: Partition, atOrAfter timestamp: Int64) throws(StoreError) -> TimestampedOffset? {
+        var openableBytes = Int.max
+        return try offset(in: partition, atOrAfter: timestamp, openableBytes: &openableBytes)
+    }
+
+    func maxTimestamp(in partition: Partition) throws(StoreError) -> TimestampedOffset? {
+        var openableBytes = Int.max
+        return try maxTimestamp(in: partition, openableBytes: &openableBytes)
+    }
+}
+
 /// Hands outcomes to whoever blocks on them.
 final class WaitingLane: Lane {
     var isWatching: Bool { false }

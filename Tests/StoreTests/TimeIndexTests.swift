@@ -63,6 +63,38 @@ import Testing
         }
     }
 
+    /// What comes compressed is not looked into when it is produced, and its header may lie.
+    @Test func whatMayNotOrCannotBeOpenedIsBelieved() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        let lying = try times([10], codec: .zstd)
+        var broken = try times([20], codec: .gzip)
+        broken[61] = 0
+        for (batch, time) in [(lying, 900), (broken, 950)] as [([UInt8], Int64)] {
+            var batch = batch
+            batch.withUnsafeMutableBytes { RecordBatchHeader.patch($0, maxTimestamp: time) }
+            #expect(try store.append(batch, to: partition).errorCode == .none)
+        }
+        func search(_ time: Int64?, opening bytes: Int) throws -> (found: TimestampedOffset?, left: Int) {
+            try store.withReader { reader throws(StoreError) in
+                var left = bytes
+                let found =
+                    if let time { try reader.offset(in: partition, atOrAfter: time, openableBytes: &left) } else {
+                        try reader.maxTimestamp(in: partition, openableBytes: &left)
+                    }
+                return (found, left)
+            }
+        }
+        let told = [900, 950].enumerated().map { TimestampedOffset(timestamp: $1, offset: Int64($0), leaderEpoch: 0) }
+        let opened = try search(500, opening: 1 << 20)
+        #expect(opened.found == told[1], "there is no such record in the first batch")
+        #expect(opened.left == 0, "what fails has cost as much as it may")
+        #expect(try search(500, opening: 0).found == told[0])
+        #expect(try search(nil, opening: 1 << 20).found == told[1])
+        #expect(try search(5, opening: 1 << 30).found == TimestampedOffset(timestamp: 10, offset: 0, leaderEpoch: 0))
+        store.close()
+    }
+
     @Test func theTimeOfTheAppendIsTheBatchs() throws {
         let store = try Store.open(directory: directory.path, options: smallOptions())
         let partition = try store.makeTopic("t").partitions[0]

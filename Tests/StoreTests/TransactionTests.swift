@@ -193,13 +193,13 @@ import Testing
         let ending = TransactionChange(
             transactionalID: "a", state: TransactionState(producerID: 8, producerEpoch: 0),
             end: TransactionEnd(producerID: 7, producerEpoch: 90, isCommit: false, partitions: producer.partitions, groupIDs: ["g"]))
-        let large = try makeBatch([[UInt8](repeating: 1, count: 9 << 20)])
-        let outcomes = Outcomes(2)
+        let outcomes = Outcomes(3)
         store.submit([
             .transactions([ending], lane: WaitingLane()) { outcomes.add($0 == nil ? "done" : "failure") },
-            .append([try makeAppend(topic.partitions[1], large)], lane: WaitingLane()) { outcomes.add($0[0].errorCode == .none ? "done" : "failure") },
+            .append([try makeAppend(topic.partitions[1], makeBatch([[1]]))], lane: WaitingLane()) { outcomes.add($0[0].errorCode == .none ? "done" : "failure") },
+            .beyondTheMap { outcomes.add($0 == nil ? "done" : "failure") },
         ])
-        #expect(try outcomes.all() == ["failure", "failure"])
+        #expect(try outcomes.all() == ["failure", "failure", "failure"])
         #expect(store.transaction("a") == before)
         #expect(store.pendingOffsets(of: "g").contains(topic.key()))
         #expect(partition.lastStableOffset == stable)

@@ -47,9 +47,9 @@ struct DeleteRecordsHandler: Handler {
         guard let topic, topic.partitions.indices.contains(Int(index)) else {
             throw Refusal(.unknownTopicOrPartition, "There is no such partition.")
         }
-        // Compacted records are taken away by newer ones of their key, not by offset.
-        guard topic.settings.cleanupPolicy != .compact else {
-            throw Refusal(.policyViolation, "The topic's cleanup.policy is compact.")
+        // Compacted records are taken away by newer ones of their key, not by offset; and without any policy they stay.
+        guard topic.settings.cleanupPolicy.contains(.delete) else {
+            throw Refusal(.policyViolation, "The topic's cleanup.policy has no delete in it.")
         }
         let partition = topic.partitions[Int(index)]
         guard offset >= -1, offset <= partition.highWatermark else {

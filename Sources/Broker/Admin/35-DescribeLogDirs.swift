@@ -49,6 +49,12 @@ struct DescribeLogDirsHandler: Handler {
     private static func space(of path: String) -> (Int64, Int64)? {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { return nil }
-        return (Int64(status.f_blocks) * Int64(status.f_frsize), Int64(status.f_bavail) * Int64(status.f_frsize))
+        return (bytes(UInt64(status.f_blocks), of: status), bytes(UInt64(status.f_bavail), of: status))
+    }
+
+    /// As many as a number holds, where the file system states more.
+    private static func bytes(_ blockCount: UInt64, of status: statvfs) -> Int64 {
+        let (byteCount, isMore) = blockCount.multipliedReportingOverflow(by: UInt64(status.f_frsize))
+        return isMore ? .max : Int64(clamping: byteCount)
     }
 }

@@ -39,7 +39,8 @@ enum ConfigResource {
     private static func checkBroker(_ name: String, orEmpty: Bool, _ broker: BrokerContext) throws(Refusal) {
         let nodeID = broker.configuration.current.nodeID
         if orEmpty, name.isEmpty { return }
-        guard Int32(name) == nodeID else {
+        // As the number is written, and not so that other spellings of it were other resources.
+        guard name == String(nodeID) else {
             throw Refusal(
                 .invalidRequest, "Unexpected broker id, expected \(nodeID)\(orEmpty ? " or empty string" : ""), but received '\(name)'.")
         }

@@ -216,6 +216,8 @@ private struct ConfigurationValues {
             try check("group.consumer.\(name)", isAtLeast: "group.consumer.min.\(name)")
             try check("group.consumer.max.\(name)", isAtLeast: "group.consumer.\(name)")
         }
+        // Or every member would be taken for dead between two of its heartbeats.
+        try check("group.consumer.session.timeout.ms", isAtLeast: "group.consumer.heartbeat.interval.ms", by: 1)
         guard !options.consumerAssignors.isEmpty else {
             throw ConfigurationError(
                 message: "\(layers.origin(of: "group.consumer.assignors")): group.consumer.assignors is empty; name uniform, range or both.")
@@ -230,10 +232,11 @@ private struct ConfigurationValues {
         return options
     }
 
-    private func check(_ greater: String, isAtLeast less: String) throws(ConfigurationError) {
+    private func check(_ greater: String, isAtLeast less: String, by margin: Int = 0) throws(ConfigurationError) {
         let (most, least): (Int, Int) = (try integer(greater), try integer(less))
-        guard most < least else { return }
-        throw ConfigurationError(message: "\(layers.origin(of: greater)): \(greater)=\(most) is less than \(less)=\(least).")
+        guard most - least < margin else { return }
+        let relation = margin > 0 ? "not more" : "less"
+        throw ConfigurationError(message: "\(layers.origin(of: greater)): \(greater)=\(most) is \(relation) than \(less)=\(least).")
     }
 
     func dataDirectory() throws(ConfigurationError) -> String {

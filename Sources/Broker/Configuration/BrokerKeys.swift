@@ -73,7 +73,7 @@ public enum BrokerKeys {
             "compression.type", .records, .oneOf(TopicKeys.compressionTypes), default: "producer", .dynamic, topic: "compression.type",
             about: "The codec batches are kept in: producer leaves them as they came; any other recompresses what came in another codec."),
         ConfigurationKey(
-            "compression.gzip.level", .records, .int(-1...9), default: "-1", .dynamic, topic: "compression.gzip.level",
+            "compression.gzip.level", .records, .minusOneOr(1...9), default: "-1", .dynamic, topic: "compression.gzip.level",
             about: "How hard gzip tries where batches are recompressed to it; -1 is the codec's own choice."),
         ConfigurationKey(
             "compression.lz4.level", .records, .int(1...17), default: "9", .dynamic, topic: "compression.lz4.level",
@@ -98,14 +98,14 @@ public enum BrokerKeys {
             about:
                 "What becomes of old records: delete applies the retention limits, compact keeps the last record of each key; both may be named."),
         ConfigurationKey(
-            "log.retention.ms", .records, .long(from: -1), .dynamic, topic: "retention.ms",
+            "log.retention.ms", .records, .minusOneOr(1...Int64.max), .dynamic, topic: "retention.ms",
             fallbacks: [.init(name: "log.retention.minutes", factor: 60_000), .init(name: "log.retention.hours", factor: 3_600_000)],
             about: "How many milliseconds records are kept at least; -1 is for ever. Without it: log.retention.minutes."),
         ConfigurationKey(
-            "log.retention.minutes", .records, .int(from: -1),
+            "log.retention.minutes", .records, .minusOneOr(1...Int64(Int32.max)),
             about: "How many minutes records are kept at least. Without it: log.retention.hours."),
         ConfigurationKey(
-            "log.retention.hours", .records, .int(from: -1), default: "168",
+            "log.retention.hours", .records, .minusOneOr(1...Int64(Int32.max)), default: "168",
             about: "How many hours records are kept at least."),
         ConfigurationKey(
             "log.retention.bytes", .records, .long(from: -1), default: "-1", .dynamic, topic: "retention.bytes",

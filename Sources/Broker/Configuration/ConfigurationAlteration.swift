@@ -65,6 +65,7 @@ public enum AlterableConfigs: Sendable {
             guard let value = alteration.value else {
                 throw ConfigurationRefusal(kind: .invalidRequest, message: "\(name) comes without a value; to unset it, delete it.")
             }
+            try checkLength(name, value)
             if alteration.operation == .set {
                 result[name] = value
             } else {
@@ -99,16 +100,18 @@ public enum AlterableConfigs: Sendable {
 
     private func validate(_ name: String, _ value: String) throws(ConfigurationRefusal) {
         let type = try alterableType(of: name)
-        guard value.utf8.count <= Self.valueBytesMax else {
-            throw ConfigurationRefusal(
-                kind: .invalidConfig,
-                message: "The value of \(name) is \(value.utf8.count) bytes long; accepted are up to \(Self.valueBytesMax).")
-        }
+        try checkLength(name, value)
         guard type.accepts(value) else {
             throw ConfigurationRefusal(
                 kind: .invalidConfig,
                 message: "Invalid value '\(value)' for \(name): accepted is \(type.accepted).")
         }
+    }
+
+    private func checkLength(_ name: String, _ value: String) throws(ConfigurationRefusal) {
+        guard value.utf8.count > Self.valueBytesMax else { return }
+        throw ConfigurationRefusal(
+            kind: .invalidConfig, message: "The value of \(name) is \(value.utf8.count) bytes long; accepted are up to \(Self.valueBytesMax).")
     }
 
     private func alterableType(of name: String) throws(ConfigurationRefusal) -> ConfigurationType {

@@ -7,6 +7,8 @@ public enum ConfigurationType: Sendable, Equatable {
     case int(ClosedRange<Int64>)
     /// A 64-bit integer within the range.
     case long(ClosedRange<Int64>)
+    /// −1, which is without limit or leaves the choice to others, or an integer within the range: of 32 bits where that ends there.
+    case minusOneOr(ClosedRange<Int64>)
     case double(ClosedRange<Double>)
     /// One of the words.
     case oneOf([String])
@@ -23,6 +25,7 @@ public enum ConfigurationType: Sendable, Equatable {
         case .string, .oneOf: 2
         case .int: 3
         case .long: 5
+        case .minusOneOr(let range): range.upperBound > Int64(Int32.max) ? 5 : 3
         case .double: 6
         case .list: 7
         }
@@ -35,6 +38,8 @@ public enum ConfigurationType: Sendable, Equatable {
         case .string: "text"
         case .int(let range): Self.spelled(range, unbounded: Int64(Int32.max))
         case .long(let range): Self.spelled(range, unbounded: .max)
+        case .minusOneOr(let range):
+            "-1 or " + Self.spelled(range, unbounded: range.upperBound > Int64(Int32.max) ? .max : Int64(Int32.max))
         case .double(let range): "a number from \(range.lowerBound) to \(range.upperBound)"
         case .oneOf(let words): words.joined(separator: ", ")
         case .list([]): "a comma-separated list"
@@ -56,9 +61,13 @@ public enum ConfigurationType: Sendable, Equatable {
         case .string: return !trimmed.isEmpty
         case .int(let range): return Int32(trimmed).map { range.contains(Int64($0)) } ?? false
         case .long(let range): return Int64(trimmed).map { range.contains($0) } ?? false
+        case .minusOneOr(let range): return Int64(trimmed).map { $0 == -1 || range.contains($0) } ?? false
         case .double(let range): return Double(trimmed).map { range.contains($0) } ?? false
         case .oneOf(let words): return words.contains(value)
-        case .list(let words): return words.isEmpty || value.listEntries.allSatisfy(words.contains)
+        case .list(let words):
+            // An empty entry is none of the words; an empty list is a list.
+            let entries = trimmed.isEmpty ? [] : trimmed.split(separator: ",", omittingEmptySubsequences: false)
+            return words.isEmpty || entries.allSatisfy { words.contains(String($0).trimmingBlanks) }
         }
     }
 }

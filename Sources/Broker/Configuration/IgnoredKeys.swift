@@ -72,14 +72,15 @@ enum IgnoredKeys {
         // Nobody misspells a name so long; and the work grows with its length.
         guard name.utf8.count <= 100 else { return nil }
         let limit = max(1, name.count / 5)
-        return names.map { (name: $0, distance: distance($0, name)) }
-            .filter { $0.distance <= limit }
+        let letters = Array(name.utf8)
+        return names.compactMap { known in distance(Array(known.utf8), letters, atMost: limit).map { (name: known, distance: $0) } }
             .min { ($0.distance, $0.name) < ($1.distance, $1.name) }?.name
     }
 
-    /// Insertions, deletions and substitutions that turn one name into the other (Levenshtein).
-    private static func distance(_ first: String, _ second: String) -> Int {
-        let first = Array(first.utf8), second = Array(second.utf8)
+    /// Insertions, deletions and substitutions that turn one name into the other (Levenshtein); nil where it takes more than `limit`,
+    /// which is soon seen: a request may name many.
+    private static func distance(_ first: [UInt8], _ second: [UInt8], atMost limit: Int) -> Int? {
+        guard abs(first.count - second.count) <= limit else { return nil }
         var row = Array(0...second.count)
         for i in 0..<first.count {
             var diagonal = row[0]
@@ -89,7 +90,8 @@ enum IgnoredKeys {
                 diagonal = row[j + 1]
                 row[j + 1] = min(substitution, row[j] + 1, row[j + 1] + 1)
             }
+            if row.allSatisfy({ $0 > limit }) { return nil }
         }
-        return row[second.count]
+        return row[second.count] <= limit ? row[second.count] : nil
     }
 }

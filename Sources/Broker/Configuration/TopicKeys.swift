@@ -50,7 +50,9 @@ public enum TopicKeys {
         case "retention.ms", "segment.ms": defaultValue = "604800000"
         default: defaultValue = key.defaultValue ?? ""
         }
-        return TopicKey(name, key.type, default: defaultValue, broker: key.name, .honoured, key.documentation)
+        // As in Kafka, a topic may let go of everything at the next look, and the broker's default may not.
+        let type = name == "retention.ms" ? ConfigurationType.long(from: -1) : key.type
+        return TopicKey(name, type, default: defaultValue, broker: key.name, .honoured, key.documentation)
     }
 
     private static let noSegments = TopicKey.Effect.without(

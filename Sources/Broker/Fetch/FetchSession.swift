@@ -60,7 +60,8 @@ final class FetchSession: Sendable {
                     &state,
                     Set(
                         request.forgottenTopicsData.flatMap { topic in
-                            topic.partitions.map { FetchTarget.Key(topicName: topic.topic, topicID: topic.topicID, index: $0) }
+                            let key = FetchTopicKey(name: topic.topic, id: topic.topicID)
+                            return topic.partitions.map { FetchTarget.Key(topic: key, index: $0) }
                         }))
             }
             return FetchPlan(targets: state.targets, order: state.order, session: self, isIncremental: true)

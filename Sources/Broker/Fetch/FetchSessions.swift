@@ -46,6 +46,7 @@ final class FetchSessions: Sendable {
         }
         guard let session = sessions.withLock({ $0[request.sessionID] }) else { return .refused(.fetchSessionIDNotFound) }
         guard session.usesTopicIDs == usesTopicIDs else { return .refused(.fetchSessionTopicIDError) }
+        guard Self.mayRemember(request) else { return forget(session) }
         let sizeBefore = session.use.size
         guard let plan = session.advance(request, store: store, now: now) else { return .refused(.invalidFetchSessionEpoch) }
         guard !plan.targets.isEmpty else {
@@ -53,35 +54,42 @@ final class FetchSessions: Sendable {
             return .plan(FetchPlan())
         }
         // The client asks for all of its partitions anew then, and has them without a session.
-        if plan.targets.count > sizeBefore, sessions.withLock({ Self.size($0) }) > targetsMax {
-            close(session.id)
-            return .refused(.fetchSessionIDNotFound)
-        }
+        if plan.targets.count > sizeBefore, sessions.withLock({ Self.size($0) }) > targetsMax { return forget(session) }
         return .plan(plan)
     }
 
+    private func forget(_ session: FetchSession) -> Outcome {
+        close(session.id)
+        return .refused(.fetchSessionIDNotFound)
+    }
+
+    /// A session looks at the names of its topics again and again. What is too long for one is answered without a session.
+    private static func mayRemember(_ request: FetchRequest) -> Bool { request.topics.allSatisfy { $0.topic.utf8.count <= TopicName.lengthMax } }
+
     private func full(_ request: FetchRequest, usesTopicIDs: Bool, opens: Bool, store: Store, now: NIODeadline) -> FetchPlan {
         var plan = FetchPlan()
-        let count = request.topics.reduce(0) { $0 + $1.partitions.count }
-        plan.targets.reserveCapacity(count)
-        var places: [FetchTarget.Key: Int] = [:]
-        places.reserveCapacity(count)
+        plan.targets.reserveCapacity(request.topics.reduce(0) { $0 + $1.partitions.count })
+        var placesByTopic: [FetchTopicKey: [Int32: Int]] = [:]
         for topic in request.topics {
             let found = usesTopicIDs ? store.topic(id: topic.topicID) : store.topic(named: topic.topic)
+            let key = FetchTopicKey(name: topic.topic, id: topic.topicID)
+            // The name is looked up once, not once for each partition: it may be long, and they many.
+            var places = placesByTopic.removeValue(forKey: key) ?? [:]
             for partition in topic.partitions {
-                var target = FetchTarget(topic, partition, usesTopicID: usesTopicIDs)
                 // Named again, it is the same one.
-                if let place = places[target.key] {
+                if let place = places[partition.partition] {
                     plan.targets[place].update(partition)
                     continue
                 }
-                places[target.key] = plan.targets.count
+                places[partition.partition] = plan.targets.count
+                var target = FetchTarget(topic, partition, usesTopicID: usesTopicIDs)
                 target.resolve(in: found)
                 plan.targets.append(target)
             }
+            placesByTopic[key] = places
         }
         plan.order = Array(0..<Int32(plan.targets.count))
-        if opens, !plan.targets.isEmpty { plan.session = open(plan, usesTopicIDs: usesTopicIDs, now: now) }
+        if opens, !plan.targets.isEmpty, Self.mayRemember(request) { plan.session = open(plan, usesTopicIDs: usesTopicIDs, now: now) }
         return plan
     }
 

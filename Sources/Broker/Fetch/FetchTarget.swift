@@ -1,6 +1,17 @@
 internal import KafkaProtocol
 internal import Store
 
+/// Tells the topics of a fetch apart: by their names, or from version 13 on by their ids.
+struct FetchTopicKey: Hashable {
+    let name: ExactString
+    let id: Uuid
+
+    init(name: String, id: Uuid) {
+        self.name = ExactString(name)
+        self.id = id
+    }
+}
+
 /// One partition that a fetch asks for.
 struct FetchTarget: Sendable {
     /// Empty from version 13 on.
@@ -31,14 +42,13 @@ struct FetchTarget: Sendable {
         lastFetchedEpoch = partition.lastFetchedEpoch
     }
 
-    /// Tells the partitions of one fetch apart.
+    /// Tells the partitions of a session apart.
     struct Key: Hashable {
-        var topicName: String
-        var topicID: Uuid
+        var topic: FetchTopicKey
         var index: Int32
     }
 
-    var key: Key { Key(topicName: topicName, topicID: topicID, index: index) }
+    var key: Key { Key(topic: FetchTopicKey(name: topicName, id: topicID), index: index) }
 
     /// What a client asks for anew of a partition that a session, or an earlier place in the same fetch, has named.
     mutating func update(_ request: FetchRequest.Partition) {

@@ -30,7 +30,8 @@ final class WaitingFetch: @unchecked Sendable {
         self.reply = reply
         self.plan = plan
         deadline = .now() + .milliseconds(Int64(max(request.maxWaitMs, 0)))
-        let maxBytes = min(max(Int(request.maxBytes), 0), broker.fetchBytesMax)
+        // Who takes nothing is given the first batch nevertheless.
+        let maxBytes = min(max(Int(request.maxBytes), 1), broker.fetchBytesMax)
         // Nobody waits for more than an answer can hold.
         minBytes = min(Int(request.minBytes), maxBytes)
         // Who does not wait for much gets what can leave without being copied, and the rest with the next fetch.
@@ -42,7 +43,8 @@ final class WaitingFetch: @unchecked Sendable {
     func survey() -> Bool {
         if findings.isEmpty {
             findings = (0..<Int32(plan.targets.count)).map { FetchFinding(target: $0) }
-            resolveTargets()
+            // Others have just been looked for.
+            if plan.isIncremental { resolveTargets() }
         }
         availableBytes = 0
         urgentCount = 0
@@ -172,7 +174,7 @@ final class WaitingFetch: @unchecked Sendable {
                 try broker.store.withReader { reader throws(StoreError) in read(reader, into: &records, limit: limit) }
             }
         } catch {
-            broker.logger.error("a fetch could not read: \(error)")
+            broker.log.error(.unreadable, "a fetch could not read: \(error)")
             for index in findings.indices where findings[index].availableBytes > 0 { findings[index].errorCode = error.errorCode }
         }
     }
@@ -203,7 +205,8 @@ final class WaitingFetch: @unchecked Sendable {
             findings[index].records = FrameSlice(offset: start, length: count)
         } catch {
             findings[index] = FetchFinding(target: Int32(index), errorCode: error.errorCode)
-            if error != .offsetOutOfRange { broker.logger.error("a fetch could not read partition \(target.index): \(error)") }
+            guard error != .offsetOutOfRange else { return }
+            broker.log.error(.unreadable, "a fetch could not read partition \(target.index): \(error)")
         }
     }
 

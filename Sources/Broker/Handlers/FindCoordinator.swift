@@ -6,7 +6,7 @@ struct FindCoordinatorHandler: Handler {
     func handle(_ request: FindCoordinatorRequest, _ call: Call, _ reply: Reply) {
         // 0 is a group's key, 1 a transactional id.
         let isKnown = request.keyType == 0 || request.keyType == 1
-        let coordinators = (call.header.version >= 4 ? request.coordinatorKeys : [request.key]).map { key in
+        let coordinators = (call.header.version >= 4 ? request.coordinatorKeys.uniqued : [request.key]).map { key in
             var coordinator = FindCoordinatorResponse.Coordinator()
             coordinator.key = key
             if isKnown {

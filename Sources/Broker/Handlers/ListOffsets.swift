@@ -1,5 +1,4 @@
 internal import KafkaProtocol
-internal import Logging
 internal import NIOPosix
 internal import Store
 
@@ -39,28 +38,24 @@ private struct OffsetSearch: Sendable {
         }
     }
 
-    private struct Place: Hashable {
-        var topic: String
-        var partition: Int32
-    }
-
     private let request: ListOffsetsRequest
     private let version: Int16
     private let broker: BrokerContext
-    /// Named more than once, which is an error.
-    private let repeated: Set<Place>
+    /// Named more than once, which is an error, by topic.
+    private let repeated: [ExactString: Set<Int32>]
+
+    /// As much may come out of all compressed batches that one request has to look into: others wait for the thread meanwhile.
+    private static let openableBytesMax = 256 << 20
 
     init(_ request: ListOffsetsRequest, _ call: Call) {
         self.request = request
         version = call.header.version
         broker = call.broker
-        var seen = Set<Place>()
-        var repeated = Set<Place>()
+        var named = NamedPartitions()
+        var repeated: [ExactString: Set<Int32>] = [:]
         for topic in request.topics {
-            for partition in topic.partitions {
-                let place = Place(topic: topic.name, partition: partition.partitionIndex)
-                if !seen.insert(place).inserted { repeated.insert(place) }
-            }
+            let again = named.again(topic.partitions.map(\.partitionIndex), of: topic.name)
+            if !again.isEmpty { repeated[topic.name, default: []].formUnion(again) }
         }
         self.repeated = repeated
     }
@@ -71,21 +66,28 @@ private struct OffsetSearch: Sendable {
 
     func response() -> ListOffsetsResponse {
         var response = ListOffsetsResponse()
+        var openableBytes = Self.openableBytesMax
         response.topics = request.topics.map { asked in
             let topic = broker.store.topic(named: asked.name)
+            let repeated = repeated[asked.name] ?? []
             var answer = ListOffsetsResponse.Topic()
             answer.name = asked.name
-            answer.partitions = asked.partitions.map { partition($0, asked.name, topic) }
+            answer.partitions = asked.partitions.map { one in
+                partition(one, topic, isRepeated: repeated.contains(one.partitionIndex), &openableBytes)
+            }
             return answer
         }
         return response
     }
 
-    private func partition(_ asked: ListOffsetsRequest.Partition, _ name: String, _ topic: Topic?) -> ListOffsetsResponse.Partition {
+    private func partition(
+        _ asked: ListOffsetsRequest.Partition, _ topic: Topic?, isRepeated: Bool, _ openableBytes: inout Int
+    ) -> ListOffsetsResponse.Partition {
         var answer = ListOffsetsResponse.Partition()
         answer.partitionIndex = asked.partitionIndex
         do throws(ProtocolError) {
-            try find(asked, name, topic, &answer)
+            if isRepeated { throw ProtocolError(.invalidRequest) }
+            try find(asked, topic, &answer, &openableBytes)
         } catch {
             answer.errorCode = error.errorCode
         }
@@ -93,14 +95,15 @@ private struct OffsetSearch: Sendable {
     }
 
     private func find(
-        _ asked: ListOffsetsRequest.Partition, _ name: String, _ topic: Topic?, _ answer: inout ListOffsetsResponse.Partition
+        _ asked: ListOffsetsRequest.Partition, _ topic: Topic?, _ answer: inout ListOffsetsResponse.Partition, _ openableBytes: inout Int
     ) throws(ProtocolError) {
-        if repeated.contains(Place(topic: name, partition: asked.partitionIndex)) { throw ProtocolError(.invalidRequest) }
         let partition = try ProtocolError.partition(asked.partitionIndex, of: topic)
         try ProtocolError.check(currentLeaderEpoch: asked.currentLeaderEpoch, of: partition)
         let end = request.isolationLevel == 1 ? partition.lastStableOffset : partition.highWatermark
         if asked.timestamp >= 0 {
-            let found = try read { reader throws(StoreError) in try reader.offset(in: partition, atOrAfter: asked.timestamp) }
+            let found = try read { reader throws(StoreError) in
+                try reader.offset(in: partition, atOrAfter: asked.timestamp, openableBytes: &openableBytes)
+            }
             return set(&answer, found, below: end)
         }
         guard let mark = Mark(rawValue: asked.timestamp), version >= mark.since else { throw ProtocolError(.unsupportedVersion) }
@@ -109,7 +112,8 @@ private struct OffsetSearch: Sendable {
         case .earliest, .earliestLocal: set(&answer, offset: partition.logStartOffset, partition)
         case .latestTiered: break
         case .maxTimestamp:
-            set(&answer, try read { reader throws(StoreError) in try reader.maxTimestamp(in: partition) }, below: end)
+            let found = try read { reader throws(StoreError) in try reader.maxTimestamp(in: partition, openableBytes: &openableBytes) }
+            set(&answer, found, below: end)
         }
     }
 
@@ -129,7 +133,7 @@ private struct OffsetSearch: Sendable {
         do throws(StoreError) {
             return try broker.store.withReader(body)
         } catch {
-            broker.logger.error("ListOffsets could not read: \(error)")
+            broker.log.error(.unreadable, "ListOffsets could not read: \(error)")
             throw ProtocolError(error.errorCode)
         }
     }

@@ -3,7 +3,7 @@ extension DecodedBatch {
     /// The same batch with only the records that `kept` says, by their place in the batch: in the same codec, under a new checksum.
     ///
     /// As in Kafka, the base offset, the last offset delta, the sequences and whatever else the header says of the producer stay, so that
-    /// offsets and transactions mean what they did. A batch without records is its header alone, which clients pass over.
+    /// offsets and transactions mean what they did.
     ///
     /// - Parameters:
     ///   - kept: one for each record of the batch.
@@ -11,6 +11,7 @@ extension DecodedBatch {
     ///     the attributes, and the records' times count from there (KIP-534). Nil leaves what there is.
     public func rewritten(keeping kept: [Bool], deleteHorizonMs: Int64? = nil) throws(CompressionError) -> [UInt8] {
         precondition(kept.count == Int(header.recordCount), "whether to keep a record is said of each")
+        guard kept.contains(true) else { return Self.emptied(header) }
         var output = GrowingBytes(capacity: RecordBatchHeader.headerByteCount + records.count)
         output.count = RecordBatchHeader.headerByteCount
         var header = header
@@ -20,20 +21,32 @@ extension DecodedBatch {
         }
         let latest = copy(kept, countingTimeFrom: header.baseTimestamp, to: &output)
         header.recordCount = Int32(kept.count { $0 })
-        if header.recordCount == 0 {
-            header.attributes &= ~(RecordBatchHeader.codecBits | RecordBatchHeader.deleteHorizonBit)
-            header.baseTimestamp = header.maxTimestamp
-        } else if header.timestampType == .createTime {
-            // Never more than was said before: whoever has looked the batch up by that finds it still.
-            header.maxTimestamp = min(header.maxTimestamp, latest)
-        }
-        if header.recordCount > 0, let codec = header.codec, codec != .none {
+        // Never more than was said before: whoever has looked the batch up by that finds it still.
+        if header.timestampType == .createTime { header.maxTimestamp = min(header.maxTimestamp, latest) }
+        if let codec = header.codec, codec != .none {
             let plain = unsafe UnsafeRawBufferPointer(rebasing: output.written[RecordBatchHeader.headerByteCount...])
             let compressed = unsafe try codec.compress(plain)
             output.count = RecordBatchHeader.headerByteCount
             output.reserve(compressed.count)
             unsafe compressed.withUnsafeBytes { unsafe output.put($0) }
         }
+        return Self.completed(&output, header)
+    }
+
+    /// The batch of `header` without its records: nothing but the header, which clients pass over.
+    public static func emptied(_ header: RecordBatchHeader) -> [UInt8] {
+        var header = header
+        header.recordCount = 0
+        header.attributes &= ~(RecordBatchHeader.codecBits | RecordBatchHeader.deleteHorizonBit)
+        header.baseTimestamp = header.maxTimestamp
+        var output = GrowingBytes(capacity: RecordBatchHeader.headerByteCount)
+        output.count = RecordBatchHeader.headerByteCount
+        return completed(&output, header)
+    }
+
+    /// Puts the header before the records, with their length and checksum.
+    private static func completed(_ output: inout GrowingBytes, _ header: RecordBatchHeader) -> [UInt8] {
+        var header = header
         header.batchLength = Int32(output.count - RecordBatchHeader.uncountedByteCount)
         unsafe header.write(to: output.whole)
         header.crc = unsafe RecordBatchHeader.checksum(ofBatch: output.written)

@@ -12,7 +12,8 @@ public struct ValidationRules: Sendable {
     public var timestampType = TimestampType.createTime
     /// Each record needs a key: the topic is compacted.
     public var requireKeys = false
-    /// Look inside compressed batches, which costs their decompression. `requireKeys` implies it.
+    /// Look inside compressed batches, which costs their decompression. `requireKeys` implies it; who decompresses them anyway checks
+    /// what comes out.
     public var deep = false
     /// The most that may come out of a compressed batch, in bytes.
     public var decompressedLimit = 64 << 20
@@ -46,7 +47,7 @@ public enum ProducedBatch {
         return unsafe try validate(bytes, rules: rules, decompressedByteCount: &decompressed)
     }
 
-    /// The same, and adds to `decompressedByteCount` what came out of the batch where it was looked into.
+    /// The same, and adds to `decompressedByteCount` what came out of the batch where it was looked into, or may have.
     public static func validate(
         _ bytes: UnsafeRawBufferPointer, rules: ValidationRules, decompressedByteCount: inout Int
     ) throws(RecordError) -> RecordBatchHeader {
@@ -56,7 +57,7 @@ public enum ProducedBatch {
         try check(header)
         if header.codec == CompressionCodec.none {
             let records = unsafe UnsafeRawBufferPointer(rebasing: bytes[RecordBatchHeader.headerByteCount...])
-            header.maxTimestamp = unsafe try RecordWalk(header, rules).check(records)
+            header.maxTimestamp = unsafe try check(records, of: header, rules)
         } else {
             try checkTimes(header, rules)
             if rules.deep || rules.requireKeys { unsafe try checkCompressed(bytes, &header, rules, &decompressedByteCount) }
@@ -109,13 +110,22 @@ public enum ProducedBatch {
             let compressed = unsafe UnsafeRawBufferPointer(rebasing: bytes[RecordBatchHeader.headerByteCount...])
             records = unsafe try (header.codec ?? .none).decompress(compressed, limit: rules.decompressedLimit)
         } catch {
+            // As much may have come out before it failed.
+            decompressedByteCount += rules.decompressedLimit
             throw .compression(error)
         }
         decompressedByteCount += records.count
-        let walk = RecordWalk(header, rules)
         header.maxTimestamp = unsafe try records.span.bytes.withUnsafeBytes { (raw: UnsafeRawBufferPointer) throws(RecordError) -> Int64 in
-            unsafe try walk.check(raw)
+            unsafe try check(raw, of: header, rules)
         }
+    }
+
+    /// Checks the decompressed records of a batch whose header has been checked.
+    /// - Returns: the greatest timestamp among them.
+    public static func check(
+        _ records: UnsafeRawBufferPointer, of header: RecordBatchHeader, _ rules: ValidationRules
+    ) throws(RecordError) -> Int64 {
+        unsafe try RecordWalk(header, rules).check(records)
     }
 }
 

@@ -132,12 +132,6 @@ public struct DecodedBatch: Sendable {
         }
     }
 
-    /// A batch whose records nobody wants: for `rewritten`, which keeps none of them.
-    public init(withoutRecordsOf header: RecordBatchHeader) {
-        self.header = header
-        records = []
-    }
-
     /// Looks over all records.
     /// - Throws: what reading one of them would, and `malformed` for an offset that is not greater than the one before, or not the batch's.
     public func check() throws(RecordError) {

@@ -91,6 +91,19 @@ import Testing
                 })
             #expect(markers.markers[0].topics[0].partitions.count == 1)
             #expect(topic.partitions[0].highWatermark == 1)
+            let added = try client.ask(
+                AddPartitionsToTxnRequest {
+                    $0.transactions = [
+                        AddPartitionsToTxnRequest.Transaction {
+                            $0.transactionalID = "x"
+                            $0.topics = [[0, 0, 1], [1]].map { indexes in
+                                AddPartitionsToTxnRequest.Topic { ($0.name, $0.partitions) = ("t", indexes) }
+                            }
+                        }
+                    ]
+                })
+            #expect(added.resultsByTransaction[0].topicResults.map { $0.resultsByPartition.map(\.partitionIndex) } == [[0, 1], []])
+            #expect(try client.ask(FindCoordinatorRequest { $0.coordinatorKeys = ["a", "b", "a"] }).coordinators.map(\.key) == ["a", "b"])
             let offsets = try client.ask(
                 OffsetFetchRequest {
                     $0.groups = [

@@ -56,13 +56,13 @@ private let loggerResource: Int8 = 8
         try await TestBroker.with { broker in
             let asked: [(Int8, String)] = [
                 (topicResource, "none"), (topicResource, "a b"), (topicResource, ""), (brokerResource, "9"), (brokerResource, ""),
-                (loggerResource, "1"), (99, "x"),
+                (loggerResource, "1"), (99, "x"), (brokerResource, "01"),
             ]
             let results = try broker.connect().ask(DescribeConfigsRequest(asked + asked)).results
             #expect(results.count == asked.count, "what is asked for twice is answered once")
             #expect(
                 results.map(\.errorCode) == [
-                    .unknownTopicOrPartition, .invalidTopicException, .invalidRequest, .invalidRequest, .none, .none, .invalidRequest,
+                    .unknownTopicOrPartition, .invalidTopicException, .invalidRequest, .invalidRequest, .none, .none, .invalidRequest, .invalidRequest,
                 ])
             #expect(results[5].configs.map(\.value) == ["INFO"])
         }
@@ -106,6 +106,8 @@ private let loggerResource: Int8 = 8
         Refused(topicResource, "", 0, "retention.ms", "5", .invalidRequest),
         Refused(brokerResource, "1", 0, "listeners", "x", .invalidRequest),
         Refused(brokerResource, "1", 0, "message.max.bytes", "-1", .invalidConfig),
+        Refused(brokerResource, "", 0, "log.retention.ms", "0", .invalidConfig),
+        Refused(topicResource, "t", 0, "cleanup.policy", "compact, ", .invalidConfig),
         Refused(brokerResource, "1", 0, "no.such.config", "0", .invalidConfig),
         Refused(brokerResource, "2", 0, "message.max.bytes", "2", .invalidRequest),
         Refused(loggerResource, "1", 0, "root", "DEBUG", .invalidRequest),

@@ -267,4 +267,15 @@ import Testing
             #expect(topic.partitions.map(\.logStartOffset) == [3, 5])
         }
     }
+
+    @Test(arguments: ["compact", ""])
+    func recordsThatNoPolicyDeletesAreNotDeletedByOffset(policy: String) async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("a", configs: ["cleanup.policy": policy])
+            try await broker.append([1], to: topic.partitions[0], timestamp: 5)
+            let answer = try broker.connect().ask(DeleteRecordsRequest("a", [(0, -1)])).topics[0].partitions
+            #expect(answer.map(\.errorCode) == [.policyViolation])
+            #expect(topic.partitions[0].logStartOffset == 0)
+        }
+    }
 }

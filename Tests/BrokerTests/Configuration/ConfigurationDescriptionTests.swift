@@ -1,3 +1,4 @@
+import Store
 import Testing
 
 @testable import Broker
@@ -58,7 +59,8 @@ import Testing
 
     @Test(arguments: [
         ("retention.ms", "-2"), ("cleanup.policy", "shred"), ("min.insync.replicas", "0"), ("segment.bytes", "x"),
-        ("min.cleanable.dirty.ratio", "1.5"),
+        ("min.cleanable.dirty.ratio", "1.5"), ("cleanup.policy", "compact, "), ("cleanup.policy", "compact, ,delete"),
+        ("compression.gzip.level", "0"), ("compression.gzip.level", "10"),
     ])
     func topicValuesOutsideTheirRangeAreInvalid(_ name: String, _ value: String) {
         do {
@@ -68,6 +70,16 @@ import Testing
             #expect(error.kind == .invalidConfig)
             #expect(error.message.contains(name) && error.message.contains("accepted is"))
         }
+    }
+
+    /// What is accepted of a topic is read as it was meant: the two have parsers of their own.
+    @Test(arguments: [
+        ("cleanup.policy", ""), ("cleanup.policy", " "), ("cleanup.policy", " delete , compact"), ("retention.ms", "0"),
+        ("compression.gzip.level", "-1"), ("compression.gzip.level", " 9 "),
+    ])
+    func whatIsAcceptedOfATopicCanBeUsed(_ name: String, _ value: String) throws {
+        try AlterableConfigs.topic.validate([name: value]) { _ in nil }
+        _ = try TopicSettings().overlaid(with: [name: value])
     }
 
     @Test func alterationsFollowKafkasRulesForLists() throws {

@@ -61,7 +61,8 @@ import Testing
 
     @Test(arguments: [
         "num.partitions=0", "compression.type=rar", "auto.create.topics.enable=yes", "message.max.bytes=4294967296",
-        "log.cleanup.policy=delete,shred",
+        "log.cleanup.policy=delete,shred", "log.cleanup.policy=compact, ", "log.cleanup.policy=compact,,delete",
+        "log.retention.ms=0", "log.retention.minutes=0", "log.retention.hours=0", "log.retention.hours=-2", "compression.gzip.level=0",
     ])
     func valuesOutsideTheirTypeAreRefused(_ assignment: String) {
         #expect(throws: ConfigurationError.self) {
@@ -94,6 +95,7 @@ import Testing
         #expect(try retention("log.retention.hours=1\nlog.retention.minutes=5") == 300_000)
         #expect(try retention("log.retention.minutes=5\nlog.retention.ms=77") == 77)
         #expect(try retention("log.retention.hours=-1") == -1)
+        #expect(try retention("log.retention.ms=1") == 1)
     }
 
     @Test(arguments: [
@@ -104,6 +106,11 @@ import Testing
         ("advertised.listeners=OTHER://h:1", "names no listener"),
         ("advertised.listeners=PLAINTEXT://0.0.0.0:1", "name a host they can reach"),
         ("log.dirs=/a,/b", "names several directories"),
+        ("group.max.session.timeout.ms=5000", "group.max.session.timeout.ms=5000 is less than group.min.session.timeout.ms=6000"),
+        (
+            "group.consumer.max.heartbeat.interval.ms=60000\ngroup.consumer.heartbeat.interval.ms=45000",
+            "group.consumer.session.timeout.ms=45000 is not more than group.consumer.heartbeat.interval.ms=45000"
+        ),
     ])
     func contradictionsAreRefusedWithAdvice(_ text: String, _ advice: String) {
         #expect(
@@ -132,6 +139,16 @@ import Testing
         #expect(complaints.count == 2)
         live.apply(dynamic: [:])
         #expect(live.current.partitionCount == 2)
+    }
+
+    @Test func aStoredValueThatCannotBeUsedCostsItsKeyOnly() throws {
+        let live = LiveConfiguration(try BrokerConfiguration(layers("log.retention.hours=1")))
+        let complaints = live.apply(dynamic: ["log.cleanup.policy": "compact, ,delete", "log.retention.ms": "0", "num.partitions": "4"])
+        #expect(complaints.count == 2)
+        #expect(complaints.contains { $0.contains("log.cleanup.policy") } && complaints.contains { $0.contains("log.retention.ms=0") })
+        #expect(live.current.partitionCount == 4)
+        #expect(live.current.topicDefaults.retentionMs == 3_600_000)
+        #expect(live.current.topicDefaults.cleanupPolicy == .delete)
     }
 
     @Test func theLogLevelCanBeAlteredWhileTheBrokerRuns() throws {

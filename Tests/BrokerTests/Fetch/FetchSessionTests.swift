@@ -153,6 +153,28 @@ import Testing
         #expect(sessions.count == 2)
     }
 
+    /// A session looks at its topics' names again and again, and keeps them.
+    @Test func namesTooLongForATopicAreAnsweredAndNotRemembered() throws {
+        let sessions = FetchSessions(slotCount: 9)
+        let directory = try TemporaryStore()
+        defer { directory.close() }
+        func plan(_ length: Int, _ session: (Int32, Int32)) -> FetchSessions.Outcome {
+            let request = FetchRequest(String(repeating: "a", count: length), [(0, 0), (1, 0), (0, 7)], session: session)
+            return sessions.plan(request, version: 12, store: directory.store)
+        }
+        guard case .plan(let long) = plan(250, (0, 0)), case .plan(let opened) = plan(249, (0, 0)), let id = opened.session?.id else {
+            Issue.record("both are answered, one with a session")
+            return
+        }
+        #expect(long.session == nil)
+        #expect(long.targets.map(\.fetchOffset) == [7, 0], "named again, it is the same partition")
+        guard case .refused(.fetchSessionIDNotFound) = plan(250, (id, 1)) else {
+            Issue.record("not to be taken into a session")
+            return
+        }
+        #expect(sessions.count == 0)
+    }
+
     /// They may be partitions that there are not, and outlive their client.
     @Test func thePartitionsOfAllSessionsAreBounded() throws {
         let sessions = FetchSessions(slotCount: 9, targetsMax: 10)

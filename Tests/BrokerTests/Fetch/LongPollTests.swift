@@ -95,9 +95,8 @@ import Testing
         try await TestBroker.with(["queued.max.request.bytes=1048576"]) { broker in
             try await broker.createTopic("quiet")
             let client = try broker.connect()
-            var fetch = FetchRequest("quiet", [(0, 0)], maxWaitMs: 600_000)
-            fetch.rackID = String(repeating: "r", count: 2 << 20)
-            try client.send(fetch, version: 12)
+            // Two megabytes of one partition.
+            try client.send(FetchRequest("quiet", Array(repeating: (0, 0), count: 70_000), maxWaitMs: 600_000), version: 12)
             while await broker.parkedFetchCount() == 0 { await Task.yield() }
             #expect(broker.server.context.requestBytes.usedBytes == 0)
             #expect(try !broker.connect().ask(ApiVersionsRequest(), version: 0).apiKeys.isEmpty)
@@ -178,6 +177,10 @@ import Testing
             let shared = try client.ask(capped, version: 12)
             #expect(shared.recordBytes(0) ?? 0 > 3000)
             #expect(shared.partitions.reduce(0) { $0 + ($1.records?.length ?? 0) } <= 4000)
+            capped.maxBytes = 0
+            let least = try client.ask(capped, version: 12)
+            #expect(least.recordBytes(0).map { (1000..<1200).contains($0) } == true, "who takes nothing would wait for ever")
+            #expect([least.recordBytes(1), least.recordBytes(2)] == [0, 0])
         }
     }
 }

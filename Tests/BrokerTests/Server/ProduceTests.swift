@@ -42,6 +42,63 @@ import Testing
         }
     }
 
+    /// What fails has cost as much as what succeeds.
+    @Test(arguments: [["cleanup.policy": "compact"], ["compression.type": "gzip"]])
+    func whatComesOutOfRefusedBatchesCounts(configs: [String: String]) async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("opened", configs: configs)
+            var builder = RecordBatchBuilder()
+            builder.append(key: [1], value: [UInt8](repeating: 0, count: 65 << 20), timestamp: 1)
+            let tooMuch = try builder.finish(codec: .zstd)
+            builder = RecordBatchBuilder()
+            builder.append(key: [1], value: [2], timestamp: 1)
+            let little = try builder.finish(codec: .zstd)
+            let slices = [FrameSlice(offset: 0, length: tooMuch.count), FrameSlice(offset: tooMuch.count, length: little.count)]
+            // The limit of one batch is an eighth of the limit of a request.
+            let request = ProduceRequest("opened", [(0, slices[1])] + Array(repeating: (0, slices[0]), count: 9) + [(0, slices[1])])
+            let answer = try broker.connect().ask(request, version: 9, records: tooMuch + little)
+            #expect(errors(answer) == [.none] + Array(repeating: .messageTooLarge, count: 10))
+            #expect(topic.partitions[0].highWatermark == 1)
+        }
+    }
+
+    /// Compressed batches are not looked into as a rule. Those that leave in another codec are, or what is no records would be kept as
+    /// if it had been looked at.
+    @Test func whatIsNoRecordsIsNotPutIntoAnotherCodec() async throws {
+        try await TestBroker.with { broker in
+            let client = try broker.connect()
+            var sent = try batch(["a", "b"])
+            let records = try [UInt8]("hello".utf8).withUnsafeBytes { try CompressionCodec.gzip.compress($0) }
+            var header = try #require(sent.withUnsafeBytes { RecordBatchHeader($0) })
+            sent.replaceSubrange(61..., with: records)
+            sent.withUnsafeMutableBytes { bytes in
+                header.batchLength = Int32(bytes.count - 12)
+                header.attributes = Int16(CompressionCodec.gzip.rawValue)
+                header.write(to: bytes)
+                header.crc = RecordBatchHeader.checksum(ofBatch: UnsafeRawBufferPointer(bytes))
+                header.write(to: bytes)
+            }
+            for (codec, code) in [("gzip", ErrorCode.none), ("uncompressed", .invalidRecord), ("zstd", .invalidRecord)] {
+                try await broker.createTopic(codec, configs: ["compression.type": codec])
+                #expect(errors(try client.ask(ProduceRequest(codec, batch: sent), version: 9, records: sent)) == [code])
+            }
+        }
+    }
+
+    @Test func timesAreLookedAtWhereABatchIsOpenedForAnotherCodec() async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("times", configs: ["compression.type": "lz4"])
+            let client = try broker.connect()
+            var builder = RecordBatchBuilder()
+            for time in [1_000, 3_000, 2_000] as [Int64] { builder.append(key: nil, value: [1], timestamp: time) }
+            var sent = try builder.finish(codec: .gzip)
+            sent.withUnsafeMutableBytes { RecordBatchHeader.patch($0, maxTimestamp: 9_000) }
+            #expect(errors(try client.ask(ProduceRequest("times", batch: sent), version: 9, records: sent)) == [.none])
+            let found = try client.ask(ListOffsetsRequest("times", [(0, -3)]), version: 7)
+            #expect(found.topics[0].partitions[0].timestamp == 3_000 && found.topics[0].partitions[0].offset == 1)
+        }
+    }
+
     @Test func aPartitionNamedTwiceIsAppendedToTwiceInOrder() async throws {
         try await TestBroker.with { broker in
             try await broker.createTopic("twice")

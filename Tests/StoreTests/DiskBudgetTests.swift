@@ -1,0 +1,56 @@
+import Glibc
+import LMDB
+import Testing
+
+@testable import Store
+
+@Suite struct DiskBudgetTests {
+    private let directory: TemporaryDirectory
+    private let environment: Environment
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        environment = try Environment(path: directory.path, options: .init(mapByteCount: 1 << 26))
+    }
+
+    private func budget(maxBytes: Int? = nil, mapByteCount: Int) -> DiskBudget {
+        DiskBudget(directory: directory.path, maxBytes: maxBytes, mapByteCount: mapByteCount, fileByteCount: 0)
+    }
+
+    /// A quota shows in no count of free blocks: what LMDB was refused is not asked for again with the next commit.
+    @Test func whatFoundNoRoomIsNotTriedAgainAtOnce() throws {
+        var budget = budget(mapByteCount: 1 << 40)
+        var isAdmitted = budget.admits(1_000, environment)
+        #expect(isAdmitted)
+        budget.commitFailed(LMDBError(code: EDQUOT), needing: 1_000, environment)
+        for _ in 0..<3 {
+            budget.beginCommit()
+            isAdmitted = budget.admits(1_000, environment)
+            #expect(!isAdmitted)
+        }
+        #expect(budget.sentence.contains("is there a quota?"))
+    }
+
+    /// A commit that was too large for the map says nothing of smaller ones.
+    @Test func theEndOfTheMapIsNoQuota() throws {
+        var budget = budget(mapByteCount: 1 << 23)
+        var isAdmitted = budget.admits(9 << 20, environment)
+        #expect(!isAdmitted)
+        budget.commitFailed(.mapFull, needing: 9 << 20, environment)
+        budget.beginCommit()
+        isAdmitted = budget.admits(1_000, environment)
+        #expect(isAdmitted)
+    }
+
+    @Test func theLeastOfAllLimitsHolds() {
+        #expect(budget(mapByteCount: 1 << 23).limit == 1 << 23)
+        #expect(budget(maxBytes: 1 << 22, mapByteCount: 1 << 23).limit == 1 << 22)
+        #expect(budget(maxBytes: 1 << 24, mapByteCount: 1 << 23).limit == 1 << 23)
+    }
+
+    @Test func sizesThatNoNumberHoldsAreTheLargest() {
+        #expect(spaceInBytes(3, of: 4_096) == 12_288)
+        #expect(spaceInBytes(1 << 60, of: 4_096) == .max)
+        #expect(spaceInBytes(1 << 51, of: 4_096) == .max)
+    }
+}
