@@ -12,7 +12,12 @@ public struct LogDirectory: Sendable, Equatable {
     public var usableByteCount: Int64?
 
     /// Bytes of record batches, of all partitions.
-    public var byteCount: Int64 { byteCounts.values.reduce(0, +) }
+    public var byteCount: Int64 {
+        byteCounts.values.reduce(0) { sum, count in
+            let (total, isTooMuch) = sum.addingReportingOverflow(max(count, 0))
+            return isTooMuch ? .max : total
+        }
+    }
 }
 
 extension Admin {

@@ -50,7 +50,10 @@ extension Admin {
         for (partition, offset) in try await ask(asked, isolation, within: limit) {
             if offset >= 0 { found[partition] = offset } else { endless[partition] = .latest }
         }
-        if !endless.isEmpty { found.merge(try await ask(endless, isolation, within: limit)) { $1 } }
+        for (partition, end) in try await ask(endless, isolation, within: limit) {
+            guard end >= 0 else { throw .malformed("the leader of \(partition) says that it ends at \(end)") }
+            found[partition] = end
+        }
         return found
     }
 
@@ -86,6 +89,30 @@ extension Admin {
                 }
             }
             return found
+        }
+    }
+
+    /// Where the records end that leaders up to this epoch have taken in, as the present one knows; nil where it does not tell.
+    func end(ofEpoch epoch: Int32, in partition: TopicPartition) async throws(ClientError) -> Int64? {
+        try await atLeaders([partition]) { (connection, _) async throws(ClientError) -> Int64? in
+            guard connection.version(of: OffsetForLeaderEpochRequest.self) != nil else { return nil }
+            let request = OffsetForLeaderEpochRequest {
+                $0.replicaID = -1
+                $0.topics = [
+                    OffsetForLeaderEpochRequest.Topic {
+                        $0.topic = partition.topic
+                        $0.partitions = [
+                            OffsetForLeaderEpochRequest.Partition {
+                                ($0.partition, $0.leaderEpoch) = (partition.partition, epoch)
+                                $0.currentLeaderEpoch = cluster.metadata.facts(of: partition)?.leaderEpoch ?? -1
+                            }
+                        ]
+                    }
+                ]
+            }
+            guard let answer = try await connection.call(request).topics.first?.partitions.first else { throw Self.silent(connection) }
+            try check(answer.errorCode, nil, "\(partition) does not tell where its epochs end")
+            return answer.endOffset >= 0 ? answer.endOffset : nil
         }
     }
 

@@ -84,7 +84,10 @@ public final class Cluster: Sendable {
     }
 
     /// A topic with a leader for each partition, waiting for that as long as `operationTimeout`.
-    public func topic(_ name: String, allowAutoTopicCreation: Bool = false) async throws(ClientError) -> ClusterMetadata.Topic {
+    /// - Parameter needsLeaders: False for one with partitions, whether or not they have leaders.
+    public func topic(
+        _ name: String, allowAutoTopicCreation: Bool = false, needsLeaders: Bool = true
+    ) async throws(ClientError) -> ClusterMetadata.Topic {
         try await retrying { () async throws(ClientError) in
             let metadata = try await self.refresh([name], allowAutoTopicCreation: allowAutoTopicCreation)
             guard let topic = metadata.topics[name] else { throw .broker(.unknownTopicOrPartition, "there is no topic \(name)") }
@@ -93,7 +96,7 @@ public final class Cluster: Sendable {
             case .unknownTopicOrPartition where !allowAutoTopicCreation: throw .invalid("there is no topic \(name)")
             default: throw .broker(topic.error, "the topic \(name) cannot be used")
             }
-            if topic.partitions.contains(where: { $0.leader == nil }) || topic.partitions.isEmpty {
+            if needsLeaders && topic.partitions.contains(where: { $0.leader == nil }) || topic.partitions.isEmpty {
                 throw .broker(.leaderNotAvailable, "the topic \(name) has partitions without a leader")
             }
             return topic

@@ -21,6 +21,8 @@ public final class Consumer: Sendable {
         var waiter: CheckedContinuation<Void, Never>?
         /// Who waits is to look around, though there are no records.
         var isPoked = false
+        /// Of what a loop over single records unpacks, the next that it has not handed out.
+        var unpacking: (partition: TopicPartition, offset: Int64)?
         /// Partitions that are not read for now, and where they go on.
         var paused: [TopicPartition: PartitionPlace] = [:]
     }
@@ -39,21 +41,27 @@ public final class Consumer: Sendable {
 
     deinit { cluster.eventLoop.execute { [fetcher] in fetcher.close() } }
 
-    /// Reads from these places from now on, and from nothing else; what was fetched before is dropped.
-    /// - Returns: the offsets that the places turned out to be.
+    /// Reads from these places from now on, and from nothing else; what was fetched before is dropped. A partition that has no leader
+    /// keeps nobody from the others: it is read once it has one.
+    /// - Returns: the offsets that the places turned out to be, without those that only a leader to come can tell.
     @discardableResult
     public func assign(_ places: [TopicPartition: PartitionPlace]) async throws(ClientError) -> [TopicPartition: Int64] {
-        let offsets = try await Admin(cluster).offsets(places, isolation: options.isolation)
         let topics = Array(Set(places.keys.map(\.topic)))
         let metadata = try await cluster.retrying { () async throws(ClientError) in try await cluster.refresh(topics) }
+        // What is not there is asked for as well, and refused.
+        let asked = places.filter {
+            $0.value.knownOffset != nil || metadata.facts(of: $0.key) == nil || metadata.leader(of: $0.key) != nil
+        }
+        let offsets = try await Admin(cluster).offsets(asked, isolation: options.isolation)
         try await cluster.onLoop { [self] in
             state.withLock { state in
                 state.ready = []
                 state.byteCount = 0
                 state.failure = nil
                 state.paused = [:]
+                state.unpacking = nil
             }
-            fetcher.assign(offsets.mapValues { .offset($0) }, metadata)
+            fetcher.assign(places.merging(offsets.mapValues { .offset($0) }) { $1 }, metadata)
         }
         return offsets
     }
@@ -76,12 +84,14 @@ public final class Consumer: Sendable {
             if pausing {
                 for (partition, place) in fetched {
                     // What is fetched and not handed out comes again.
-                    let waiting = state.ready.first { $0.partition == partition }
-                    state.paused[partition] = waiting.map { PartitionPlace.offset($0.firstOffset) } ?? place
+                    let unpacked = state.unpacking.flatMap { $0.partition == partition ? $0.offset : nil }
+                    let waiting = state.ready.first { $0.partition == partition }?.firstOffset
+                    state.paused[partition] = (unpacked ?? waiting).map { PartitionPlace.offset($0) } ?? place
                 }
             } else {
                 for partition in partitions { state.paused[partition] = nil }
             }
+            if let unpacking = state.unpacking, partitions.contains(unpacking.partition) { state.unpacking = nil }
             state.ready.removeAll { partitions.contains($0.partition) }
             state.byteCount = state.ready.reduce(0) { $0 + $1.byteCount }
         }
@@ -92,21 +102,30 @@ public final class Consumer: Sendable {
 
     /// Goes on reading a partition from somewhere else; what was fetched of it is dropped. One that is paused stays so.
     /// - Returns: the offset that the place turned out to be.
+    /// - Throws: `invalid` where the partition is not assigned.
     @discardableResult
     public func seek(_ partition: TopicPartition, to place: PartitionPlace) async throws(ClientError) -> Int64 {
         let found = try await Admin(cluster).offsets([partition: place], isolation: options.isolation)
         guard let offset = found[partition] else { throw .invalid("\(partition) has no such place") }
-        try await cluster.onLoop { [self] in
-            let isPaused = state.withLock { state in
-                guard state.paused[partition] != nil else { return false }
-                state.paused[partition] = .offset(offset)
-                return true
-            }
-            if isPaused { return }
-            withdraw([partition], pausing: false)
-            fetcher.add([partition: .offset(offset)], cluster.metadata)
-        }
+        let isAssigned: Bool
+        do { isAssigned = try await cluster.eventLoop.submit { [self] in move(partition, to: offset) }.get() } catch { throw .closed }
+        // It may have been until a moment ago.
+        guard isAssigned else { throw .invalid("\(partition) is not assigned to this consumer") }
         return offset
+    }
+
+    /// False where the partition is not read.
+    private func move(_ partition: TopicPartition, to offset: Int64) -> Bool {
+        let isPaused = state.withLock { state in
+            guard state.paused[partition] != nil else { return false }
+            state.paused[partition] = .offset(offset)
+            return true
+        }
+        if isPaused { return true }
+        if fetcher.places(of: [partition]).isEmpty { return false }
+        withdraw([partition], pausing: false)
+        fetcher.add([partition: .offset(offset)], cluster.metadata)
+        return true
     }
 
     /// Reads these no more until they are resumed; other partitions go on. When this returns, none of their records is handed out.
@@ -134,20 +153,24 @@ public final class Consumer: Sendable {
     /// The next records of some partition, waiting for them; nil when the consumer is closed or the task is cancelled.
     /// One task at a time may wait.
     /// - Throws: what cannot be helped by trying again, once; another `next` goes on with the other partitions.
-    public func next() async throws(ClientError) -> FetchedRecords? {
+    public func next() async throws(ClientError) -> FetchedRecords? { try await next(unpacking: false) }
+
+    private func next(unpacking: Bool) async throws(ClientError) -> FetchedRecords? {
         while true {
-            if let records = try takeReady() { return records }
+            if let records = try takeReady(unpacking: unpacking) { return records }
             if state.withLock({ $0.isClosed }) || Task.isCancelled { return nil }
             await change()
         }
     }
 
     /// Returns when there are records or a failure, after `poke`, and when the consumer is closed or the task cancelled.
-    func change() async {
+    /// - Parameter isReading: False for who takes neither records nor failures any more: then those that are there are passed over.
+    func change(isReading: Bool = true) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isDone = state.withLock { state in
-                    if !state.ready.isEmpty || state.failure != nil || state.isClosed || state.isPoked || Task.isCancelled {
+                    let hasCome = isReading && (!state.ready.isEmpty || state.failure != nil)
+                    if hasCome || state.isClosed || state.isPoked || Task.isCancelled {
                         state.isPoked = false
                         return true
                     }
@@ -169,11 +192,15 @@ public final class Consumer: Sendable {
     }
 
     /// The next records if some are there already, or nil.
-    public func takeReady() throws(ClientError) -> FetchedRecords? {
+    public func takeReady() throws(ClientError) -> FetchedRecords? { try takeReady(unpacking: false) }
+
+    /// - Parameter unpacking: The records count as handed out one by one, when `handOut` is told.
+    func takeReady(unpacking: Bool) throws(ClientError) -> FetchedRecords? {
         let (records, failure, hasRoom) = state.withLock { state -> (FetchedRecords?, ClientError?, Bool) in
             if let records = state.ready.popFirst() {
                 let before = state.byteCount
                 state.byteCount -= records.byteCount
+                state.unpacking = unpacking ? (partition: records.partition, offset: records.firstOffset) : nil
                 // Told once when there is room again, not for each batch.
                 return (records, nil, before >= options.bufferByteCountMax && state.byteCount < options.bufferByteCountMax)
             }
@@ -223,4 +250,18 @@ public final class Consumer: Sendable {
         }
         waiter?.resume()
     }
+}
+
+extension Consumer: RecordSource {
+    func nextToUnpack() async throws(ClientError) -> FetchedRecords? { try await next(unpacking: true) }
+
+    func handOut(_ record: ConsumedRecord) -> Bool {
+        state.withLock { state in
+            guard let unpacking = state.unpacking, unpacking.partition == record.partition else { return false }
+            state.unpacking = (record.partition, record.offset &+ 1)
+            return true
+        }
+    }
+
+    func finish(before offset: Int64?) { state.withLock { $0.unpacking = nil } }
 }

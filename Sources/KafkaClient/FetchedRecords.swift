@@ -27,40 +27,30 @@ public struct FetchedRecords: Sendable {
     /// Control records, and with `IsolationLevel.readCommitted` those of aborted transactions, are passed over.
     /// - Throws: `malformed` for a batch whose checksum or records are wrong, and what `body` throws.
     public func forEachRecord(_ body: (Record, borrowing RecordReader) throws -> Bool) throws {
-        var position = slice.offset
-        var filter = AbortedFilter(aborted)
-        while position < slice.offset + slice.length {
-            guard let header = RecordBatchHeader(frame.span, at: position) else { throw damage("a batch is cut short") }
-            let end = position + header.byteCount
-            let batch = frame.span.extracting(position..<end)
-            position = end
-            guard batch.withUnsafeBytes({ RecordBatchHeader.checksum(ofBatch: $0) }) == header.crc else {
-                throw damage("the batch at offset \(header.baseOffset) does not match its checksum")
+        var batches = BatchWalk(self)
+        while let batch = try batches.next() {
+            if batch.header.codec == CompressionCodec.none {
+                guard try visit(RecordReader(frame.span.extracting(batch.records), of: batch.header), body) else { return }
+            } else {
+                let unpacked = try unpack(batch)
+                guard try visit(RecordReader(unpacked.span.bytes, of: batch.header), body) else { return }
             }
-            if header.isControl {
-                if isolation == .readCommitted { filter.end(header) }
-                continue
-            }
-            if isolation == .readCommitted, filter.drops(header) { continue }
-            guard try visit(batch, header, body) else { return }
         }
     }
 
-    private func visit(
-        _ batch: RawSpan, _ header: RecordBatchHeader, _ body: (Record, borrowing RecordReader) throws -> Bool
-    ) throws -> Bool {
-        let records = batch.extracting(RecordBatchHeader.headerByteCount..<batch.byteCount)
-        guard let codec = header.codec else { throw damage("the batch at offset \(header.baseOffset) has an unknown codec") }
-        if codec == .none { return try visit(RecordReader(records, of: header), body) }
-        let unpacked: [UInt8]
+    /// The records of a batch, decompressed and with bytes of their own.
+    func unpack(_ batch: BatchWalk.Batch) throws(ClientError) -> [UInt8] {
+        let offset = batch.header.baseOffset
+        guard let codec = batch.header.codec else { throw damage("the batch at offset \(offset) has an unknown codec") }
+        // What is not compressed is as long as it is.
+        let limit = codec == .none ? batch.records.count : batchByteCountMax
         do throws(CompressionError) {
-            unpacked = try records.withUnsafeBytes { (bytes) throws(CompressionError) in
-                try codec.decompress(bytes, limit: batchByteCountMax)
+            return try frame.span.extracting(batch.records).withUnsafeBytes { (bytes) throws(CompressionError) in
+                try codec.decompress(bytes, limit: limit)
             }
         } catch {
-            throw damage("the batch at offset \(header.baseOffset) cannot be decompressed: \(error)")
+            throw damage("the batch at offset \(offset) cannot be decompressed: \(error)")
         }
-        return try visit(RecordReader(unpacked.span.bytes, of: header), body)
     }
 
     private func visit(_ reader: consuming RecordReader, _ body: (Record, borrowing RecordReader) throws -> Bool) throws -> Bool {
@@ -72,7 +62,48 @@ public struct FetchedRecords: Sendable {
         }
     }
 
-    private func damage(_ sentence: String) -> ClientError { .malformed("\(partition): \(sentence)") }
+    func damage(_ sentence: String) -> ClientError { .malformed("\(partition): \(sentence)") }
+}
+
+/// Goes through the batches of a fetch that hold records for its reader.
+struct BatchWalk {
+    struct Batch {
+        let header: RecordBatchHeader
+        /// Where they are in the frame, compressed as they are.
+        let records: Range<Int>
+    }
+
+    private let fetched: FetchedRecords
+    private var position: Int
+    private var filter: AbortedFilter
+
+    init(_ fetched: FetchedRecords) {
+        self.fetched = fetched
+        position = fetched.slice.offset
+        filter = AbortedFilter(fetched.aborted)
+    }
+
+    /// The next of them, nil behind the last.
+    /// - Throws: `malformed` for a batch whose checksum is wrong.
+    mutating func next() throws(ClientError) -> Batch? {
+        let isCommittedOnly = fetched.isolation == .readCommitted
+        while position < fetched.slice.offset + fetched.slice.length {
+            guard let header = RecordBatchHeader(fetched.frame.span, at: position) else { throw fetched.damage("a batch is cut short") }
+            let (start, end) = (position, position + header.byteCount)
+            position = end
+            let checksum = fetched.frame.span.extracting(start..<end).withUnsafeBytes { RecordBatchHeader.checksum(ofBatch: $0) }
+            guard checksum == header.crc else {
+                throw fetched.damage("the batch at offset \(header.baseOffset) does not match its checksum")
+            }
+            if header.isControl {
+                if isCommittedOnly { filter.end(header) }
+                continue
+            }
+            if isCommittedOnly, filter.drops(header) { continue }
+            return Batch(header: header, records: start + RecordBatchHeader.headerByteCount..<end)
+        }
+        return nil
+    }
 }
 
 /// Tells which batches belong to transactions that were aborted, from the list that came with them (KIP-98).
@@ -92,7 +123,7 @@ struct AbortedFilter {
 
     /// The transaction of the control batch's producer has ended.
     mutating func end(_ header: RecordBatchHeader) {
-        advance(to: header.baseOffset - 1)
+        advance(to: header.baseOffset &- 1)
         open.remove(header.producerID)
     }
 

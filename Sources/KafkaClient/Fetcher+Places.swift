@@ -27,17 +27,35 @@ extension Fetcher {
         }
     }
 
+    /// Goes back to where the leader's records become others than those that were read. An election of a broker that was behind loses
+    /// the last ones, and the offsets are given anew (KIP-320).
+    func check(_ cursor: Cursor) {
+        let (partition, offset, epoch) = (cursor.partition, cursor.offset, cursor.readEpoch)
+        move(cursor, checkingFor: cursor.leaderEpoch) { [cluster] () async throws(ClientError) in
+            guard let end = try await Admin(cluster).end(ofEpoch: epoch, in: partition), end < offset else { return nil }
+            return end
+        }
+    }
+
     /// Fetches no more of a partition until the question is answered, and then from that offset; nil is to go on as before.
-    private func move(_ cursor: Cursor, _ question: @escaping @Sendable () async throws(ClientError) -> Int64?) {
+    /// - Parameter leaderEpoch: With which leader the answer settles where to go on.
+    private func move(
+        _ cursor: Cursor, checkingFor leaderEpoch: Int32? = nil, _ question: @escaping @Sendable () async throws(ClientError) -> Int64?
+    ) {
+        if cursor.isAsking { return }
         let asked = NIOLoopBound((cursor: cursor, offset: cursor.offset), eventLoop: eventLoop)
-        cursor.notBefore = .distantFuture
+        cursor.isAsking = true
         Task { [eventLoop] in
             let result: Result<Int64?, ClientError>
             do throws(ClientError) { result = .success(try await question()) } catch { result = .failure(error) }
             eventLoop.execute {
                 let (cursor, offset) = asked.value
+                if cursor.isDropped { return }
+                cursor.isAsking = false
                 // A fetch that was under way may have moved it.
-                if !cursor.isDropped, cursor.offset == offset { self.moved(cursor, result) }
+                guard cursor.offset == offset else { return self.pump() }
+                if let leaderEpoch, case .success = result { cursor.checkedEpoch = max(cursor.checkedEpoch, leaderEpoch) }
+                self.moved(cursor, result)
             }
         }
     }

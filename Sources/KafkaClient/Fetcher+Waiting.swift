@@ -65,7 +65,7 @@ extension Fetcher {
     }
 
     func wake(at deadline: NIODeadline) {
-        if deadline == .distantFuture || isClosed { return }
+        if isClosed { return }
         if let wakeUp, wakeUp.deadline <= deadline { return }
         wakeUp?.task.cancel()
         let task = eventLoop.scheduleTask(deadline: deadline) {

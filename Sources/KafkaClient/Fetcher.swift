@@ -18,10 +18,19 @@ final class Fetcher: @unchecked Sendable {
         var leader: Int32?
         /// −1 where it is not told.
         var leaderEpoch: Int32 = -1
+        /// Of the leader that took in what was read last, −1 before anything was.
+        var readEpoch: Int32 = -1
+        /// Of the last leader that is known to go on from there.
+        var checkedEpoch: Int32 = -1
+        /// Where to go on is being asked, and not twice at a time; until it is known nothing is fetched.
+        var isAsking = false
         var failures = 0
         var notBefore: NIODeadline?
         /// No longer read: answers to earlier questions are of no interest.
         var isDropped = false
+
+        /// Whether another leads by now, which may have lost what was read last (KIP-320).
+        var isInDoubt: Bool { readEpoch >= 0 && leaderEpoch > checkedEpoch }
 
         init(_ partition: TopicPartition, _ place: PartitionPlace) {
             self.partition = partition
@@ -102,6 +111,7 @@ final class Fetcher: @unchecked Sendable {
         guard !isClosed, consumer?.hasRoom == true else { return }
         if cursors.contains(where: { $0.leader == nil }) { refresh() }
         for cursor in due({ $0.place != nil && $0.leader != nil }) { locate(cursor) }
+        for cursor in due({ $0.place == nil && $0.leader != nil && $0.isInDoubt }) { check(cursor) }
         for broker in brokers.values { fetch(broker) }
     }
 
@@ -109,7 +119,7 @@ final class Fetcher: @unchecked Sendable {
     private func due(_ isOfKind: (Cursor) -> Bool) -> [Cursor] {
         let now = NIODeadline.now()
         return cursors.filter { cursor in
-            guard isOfKind(cursor) else { return false }
+            guard !cursor.isAsking, isOfKind(cursor) else { return false }
             guard let notBefore = cursor.notBefore, notBefore > now else { return true }
             wake(at: notBefore)
             return false
@@ -118,10 +128,11 @@ final class Fetcher: @unchecked Sendable {
 
     private func fetch(_ broker: Broker) {
         guard !broker.isFetching else { return }
-        let due = due { $0.place == nil && $0.leader == broker.id }
+        let due = due { $0.place == nil && $0.leader == broker.id && !$0.isInDoubt }
         if due.isEmpty { return }
         guard let connection = broker.connection, connection.isOpen else { return connect(broker) }
         broker.isFetching = true
+        for cursor in due where cursor.readEpoch < 0 { cursor.checkedEpoch = cursor.leaderEpoch }
         broker.turn = (broker.turn + 1) % due.count
         let request = FetchRequest(Array(due[broker.turn...] + due[..<broker.turn]), options)
         let asked = NIOLoopBound(due.map { (cursor: $0, offset: $0.offset) }, eventLoop: eventLoop)
@@ -164,14 +175,15 @@ final class Fetcher: @unchecked Sendable {
             for cursor in cursors { postpone(cursor) }
             return
         }
+        // Versions from 13 on name topics by id only.
+        let isByID = answer.version >= 13
+        let names = isByID ? Dictionary(cursors.map { ($0.topicID, $0.partition.topic) }, uniquingKeysWith: { first, _ in first }) : [:]
+        let asked = Dictionary(cursors.map { ($0.partition, $0) }) { first, _ in first }
         var fetched: [FetchedRecords] = []
         for topic in response.responses {
+            guard let name = isByID ? names[topic.topicID] : topic.topic else { continue }
             for part in topic.partitions {
-                let cursor = cursors.first {
-                    $0.partition.partition == part.partitionIndex
-                        && (answer.version >= 13 ? $0.topicID == topic.topicID : $0.partition.topic == topic.topic)
-                }
-                guard let cursor else { continue }
+                guard let cursor = asked[TopicPartition(name, part.partitionIndex)] else { continue }
                 if part.errorCode != .none {
                     refused(cursor, part.errorCode, broker)
                 } else if let records = advance(cursor, part, answer.frame) {
@@ -204,6 +216,7 @@ final class Fetcher: @unchecked Sendable {
             postpone(cursor)
             return nil
         }
+        if position > slice.offset { cursor.readEpoch = leaderEpoch }
         defer { (cursor.offset, cursor.isMoved) = (next, false) }
         return FetchedRecords(
             partition: cursor.partition, firstOffset: cursor.offset, nextOffset: next, leaderEpoch: leaderEpoch,

@@ -123,6 +123,24 @@ struct PartitionQueue<Batch: QueuedBatch> {
         if batch.place?.identity != identity { batch.place = nil }
     }
 
+    /// The batch was refused as too large, and its halves are sent in its place. The broker has not written it: its numbers are still
+    /// the next ones, and what was sent behind it is refused and comes back.
+    mutating func split(_ batch: Batch, into halves: [Batch]) {
+        retry(batch)
+        guard let position = waiting.firstIndex(where: { $0 === batch }) else { return }
+        for later in waiting where later.order > batch.order { later.order += UInt64(halves.count) }
+        for later in inFlight where later.order > batch.order { later.order += UInt64(halves.count) }
+        nextOrder += UInt64(halves.count)
+        waiting.remove(at: position)
+        waiting.insert(contentsOf: halves, at: position)
+        var (order, place) = (batch.order, batch.place)
+        for half in halves {
+            (half.order, half.place) = (order, place)
+            order += 1
+            if let (identity, sequence) = place { place = (identity, RecordBatchHeader.sequence(sequence, advancedBy: half.recordCount)) }
+        }
+    }
+
     /// What follows when the broker says that the number of `batch` is not the next one, or that it does not know the
     /// producer: an earlier batch still has to arrive, or the broker has lost count and numbering starts over.
     mutating func refuseSequence(of batch: Batch) {

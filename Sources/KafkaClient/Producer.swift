@@ -28,15 +28,17 @@ public final class Producer: Sendable {
         self.options = options
         inbox = ProducerInbox(byteCountMax: options.bufferByteCountMax)
         sender = ProducerSender(cluster: cluster, options: options, inbox: inbox, gate: gate)
+        sender.attach(self)
     }
 
-    /// A topic to write to, once all its partitions have leaders.
+    /// A topic to write to, once it is there. What goes to a partition that has no leader waits for one.
     public func topic(_ name: String) async throws(ClientError) -> ProducerTopic {
         if let known = topics.withLock({ $0[name] }) { return known }
-        let found = try await cluster.topic(name, allowAutoTopicCreation: options.allowAutoTopicCreation)
+        let found = try await cluster.topic(name, allowAutoTopicCreation: options.allowAutoTopicCreation, needsLeaders: false)
+        cluster.eventLoop.execute { [sender] in sender.watchTopics() }
         return topics.withLock { topics in
             if let known = topics[name] { return known }
-            let fresh = ProducerTopic(name, partitionCount: found.partitions.count, producer: self)
+            let fresh = ProducerTopic(found, producer: self)
             topics[name] = fresh
             return fresh
         }
@@ -115,6 +117,16 @@ public final class Producer: Sendable {
         try? await promise.futureResult.get()
         // Topics hold their producer, so that records can be written by them alone.
         topics.withLock { $0 = [:] }
+    }
+
+    // MARK: Called by the sender
+
+    var topicNames: [String] { topics.withLock { Array($0.keys) } }
+
+    func learn(_ metadata: ClusterMetadata) {
+        for topic in topics.withLock({ Array($0.values) }) {
+            if let facts = metadata.topics[topic.name] { topic.learn(facts) }
+        }
     }
 
     // MARK: Called by topics

@@ -7,7 +7,7 @@ final class ProducerBatch: QueuedBatch, @unchecked Sendable {
     typealias Completion = @Sendable (Result<Int64, ClientError>) -> Void
 
     let lane: PartitionLane
-    let openedAt = NIODeadline.now()
+    let openedAt: NIODeadline
     private var builder: RecordBatchBuilder
     private var completions: [(index: Int64, completion: Completion)] = []
     private(set) var recordCount: Int32 = 0
@@ -22,8 +22,9 @@ final class ProducerBatch: QueuedBatch, @unchecked Sendable {
     private(set) var sealed = ByteBuffer()
     private var sealedPlace: (identity: ProducerIdentity, sequence: Int32)?
 
-    init(_ lane: PartitionLane, capacity: Int) {
+    init(_ lane: PartitionLane, capacity: Int, openedAt: NIODeadline = .now()) {
         self.lane = lane
+        self.openedAt = openedAt
         builder = RecordBatchBuilder(capacity: capacity)
     }
 
@@ -71,9 +72,39 @@ final class ProducerBatch: QueuedBatch, @unchecked Sendable {
         sealed.setInteger(sealed.withUnsafeReadableBytes { RecordBatchHeader.checksum(ofBatch: $0) }, at: 17)
     }
 
+    /// Two with half of the records each, and with those who wait for them, to be sent in place of this one.
+    func halves() throws(RecordError) -> [ProducerBatch] {
+        let bytes = Array(buffer: sealed)
+        let batch = try DecodedBatch(bytes.span.bytes, limit: Int(Int32.max))
+        var reader = batch.reader
+        var completions = completions[...]
+        var halves: [ProducerBatch] = []
+        for index in 0..<Int64(recordCount) {
+            guard let record = try reader.next() else { break }
+            if halves.isEmpty || halves.count == 1 && index >= Int64(recordCount) / 2 {
+                halves.append(ProducerBatch(lane, capacity: batch.records.count / 2, openedAt: openedAt))
+            }
+            let completion = completions.first?.index == index ? completions.removeFirst().completion : nil
+            let (key, value, headers) = (reader.array(record.key), reader.array(record.value), reader.headers(of: record))
+            halves[halves.count - 1].append(key: key, value: value, headers: headers, timestampMs: record.timestamp, completion: completion)
+        }
+        return halves
+    }
+
+    private func append(key: [UInt8]?, value: [UInt8]?, headers: [RecordHeader], timestampMs: Int64, completion: Completion?) {
+        let byteCount = RecordBatchBuilder.greatestByteCount(key: key?.count ?? 0, value: value?.count ?? 0, headers: headers)
+        (key ?? []).withUnsafeBytes { keyBytes in
+            (value ?? []).withUnsafeBytes { valueBytes in
+                append(
+                    key: key == nil ? nil : keyBytes, value: value == nil ? nil : valueBytes, headers: headers, timestampMs: timestampMs,
+                    accounted: byteCount, completion: completion)
+            }
+        }
+    }
+
     /// Tells whoever waits for single records of the batch.
     func complete(_ result: Result<Int64, ClientError>) {
-        for (index, completion) in completions { completion(result.map { $0 < 0 ? $0 : $0 + index }) }
+        for (index, completion) in completions { completion(result.map { $0 < 0 ? $0 : $0 &+ index }) }
         completions = []
         sealed = ByteBuffer()
     }

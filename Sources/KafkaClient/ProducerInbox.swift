@@ -13,6 +13,8 @@ final class ProducerInbox: Sendable {
 
     private let state = Mutex(State())
     private let bufferedByteCount = Atomic(0)
+    /// Of the record that there was no room for last.
+    private let wantedByteCount = Atomic(0)
     private let byteCountMax: Int
 
     init(byteCountMax: Int) { self.byteCountMax = byteCountMax }
@@ -55,13 +57,19 @@ final class ProducerInbox: Sendable {
         let after = bufferedByteCount.add(byteCount, ordering: .relaxed).newValue
         if after <= byteCountMax || after == byteCount { return true }
         bufferedByteCount.subtract(byteCount, ordering: .relaxed)
+        wantedByteCount.store(byteCount, ordering: .relaxed)
         return false
     }
 
-    /// Counts a batch out, and lets those who wait for room try again when a quarter of it is free.
+    /// Whether it is worth trying again: a quarter is free, and the record that had no room last would have it.
+    private func isRoomy(_ buffered: Int) -> Bool {
+        buffered == 0 || buffered <= min(byteCountMax / 4 * 3, byteCountMax - wantedByteCount.load(ordering: .relaxed))
+    }
+
+    /// Counts a batch out, and lets those who wait for room try again when there may be some.
     func release(_ byteCount: Int) {
         let after = bufferedByteCount.subtract(byteCount, ordering: .sequentiallyConsistent).newValue
-        guard after <= byteCountMax / 4 * 3 else { return }
+        guard isRoomy(after) else { return }
         let waiters = state.withLock { state in
             defer { state.waiters = [] }
             return state.waiters
@@ -74,9 +82,7 @@ final class ProducerInbox: Sendable {
         await withCheckedContinuation { continuation in
             let isWaiting = state.withLock { state in
                 // Looked at under the lock: a release that came before is seen here, one that comes after sees the waiter.
-                guard !state.isClosed, bufferedByteCount.load(ordering: .sequentiallyConsistent) > byteCountMax / 4 * 3 else {
-                    return false
-                }
+                guard !state.isClosed, !isRoomy(bufferedByteCount.load(ordering: .sequentiallyConsistent)) else { return false }
                 state.waiters.append(continuation)
                 return true
             }
@@ -109,6 +115,13 @@ struct OutstandingBatches {
         let done = waiters.prefix { $0.generation < earliest }
         waiters.removeFirst(done.count)
         for waiter in done { waiter.promise.succeed() }
+    }
+
+    /// The halves are waited for in the batch's place.
+    mutating func replace(_ batch: ProducerBatch, with halves: [ProducerBatch]) {
+        guard let generation = generations.removeValue(forKey: ObjectIdentifier(batch)) else { return }
+        for half in halves { generations[ObjectIdentifier(half)] = generation }
+        counts[generation, default: 0] += halves.count - 1
     }
 
     /// Fulfils `promise` when all that is outstanding now is finished.

@@ -17,7 +17,7 @@ public struct ProducerOptions: Sendable {
     /// Numbers batches so that trying again neither repeats nor reorders them (KIP-98). Needs `Acknowledgement.all`.
     public var isIdempotent = true
     public var codec = CompressionCodec.none
-    /// A batch is sent once it holds this many bytes before compression.
+    /// A batch is sent once it holds this many bytes before compression. One that its topic does not take is split (KIP-126).
     public var batchByteCount = 256 << 10
     /// A batch that is not full is sent this long after its first record.
     public var linger = TimeAmount.milliseconds(5)
@@ -34,6 +34,8 @@ public struct ProducerOptions: Sendable {
     public var deliveryTimeout = TimeAmount.seconds(120)
     /// How long a broker may wait for its replicas.
     public var requestTimeout = TimeAmount.seconds(30)
+    /// How often topics are looked at for new partitions, which keys are spread over at once.
+    public var metadataRefreshInterval = TimeAmount.minutes(5)
     /// Whether a topic that is not there may be created by asking for it.
     public var allowAutoTopicCreation = true
     /// Told of every batch when it is delivered or given up, on the event loop: must return soon.

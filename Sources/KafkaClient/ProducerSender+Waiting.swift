@@ -39,11 +39,22 @@ extension ProducerSender {
 
     // MARK: Leaders
 
+    /// Looks at all topics now and then: while all goes well, nothing else tells that one has got more partitions, or is another one.
+    func watchTopics() {
+        guard topicWatch == nil, !inbox.isClosed else { return }
+        let interval = max(options.metadataRefreshInterval, .milliseconds(10))
+        topicWatch = eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] task in
+            guard let producer = self?.producer else { return task.cancel() }
+            self?.refresh(producer.topicNames)
+        }
+    }
+
     /// Asks who leads the partitions that have something to send, unless that is being asked already.
-    func refresh() {
+    /// - Parameter others: Topics to ask for besides.
+    func refresh(_ others: [String] = []) {
         guard !isRefreshing else { return }
         isRefreshing = true
-        let topics = Array(Set(lanes.values.lazy.filter { !$0.queue.isEmpty }.map(\.partition.topic)))
+        let topics = Array(Set(lanes.values.lazy.filter { !$0.queue.isEmpty }.map(\.partition.topic)).union(others))
         let delay = refreshFailures == 0 ? TimeAmount.zero : cluster.options.backoff.delay(attempt: refreshFailures)
         eventLoop.scheduleTask(in: delay) { [cluster, eventLoop] in
             Task {
@@ -55,6 +66,7 @@ extension ProducerSender {
 
     private func refreshed(_ metadata: ClusterMetadata?) {
         isRefreshing = false
+        if let metadata { producer?.learn(metadata) }
         var isComplete = metadata != nil
         for lane in lanes.values {
             if let metadata { lane.leader = metadata.leader(of: lane.partition) }
@@ -96,7 +108,10 @@ extension ProducerSender {
     private func identified(_ result: Result<ProducerIdentity, ClientError>) {
         isAskingIdentity = false
         switch result {
-        case .success(let fresh): identity = fresh
+        case .success(let fresh):
+            identity = fresh
+            // An identity that was given up already is of no use: another is asked for a little later.
+            for lane in lanes.values where lane.queue.needsIdentity && lane.queue.retired == fresh { postpone(lane) }
         case .failure(let error):
             for lane in lanes.values where lane.queue.needsIdentity {
                 for batch in lane.queue.waiting {
@@ -164,6 +179,7 @@ extension ProducerSender {
     func closeConnections() {
         wakeUp?.task.cancel()
         wakeUp = nil
+        topicWatch?.cancel()
         for broker in brokers.values {
             broker.connection?.close()
             broker.connection = nil

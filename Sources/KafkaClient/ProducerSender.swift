@@ -12,12 +12,14 @@ final class ProducerSender: @unchecked Sendable {
     /// Nil unless the producer is transactional.
     let gate: TransactionGate?
 
+    private(set) weak var producer: Producer?
     var lanes: [TopicPartition: PartitionLane] = [:]
     var brokers: [Int32: BrokerLane] = [:]
     var identity: ProducerIdentity?
     var isAskingIdentity = false
     var isRefreshing = false
     var refreshFailures = 0
+    var topicWatch: RepeatedTask?
     var wakeUp: (task: Scheduled<Void>, deadline: NIODeadline)?
     var outstanding = OutstandingBatches()
 
@@ -28,6 +30,8 @@ final class ProducerSender: @unchecked Sendable {
         self.inbox = inbox
         self.gate = gate
     }
+
+    func attach(_ producer: Producer) { self.producer = producer }
 
     /// Takes in what was closed and sends what may be sent.
     func pump() {
@@ -161,12 +165,26 @@ final class ProducerSender: @unchecked Sendable {
             guard options.isIdempotent, gate?.isForGood(answer.errorCode, batch) != true else { return fail(batch, answer) }
             lane.queue.refuseSequence(of: batch)
             postpone(lane)
+        case .messageTooLarge where batch.recordCount > 1:
+            split(batch, answer)
         case let code where code.isRetriable:
             batch.lastFailure = failure(batch, answer)
             lane.queue.retry(batch)
             postpone(lane)
             if code.asksForMetadata { refresh() }
         default:
+            fail(batch, answer)
+        }
+    }
+
+    /// Sends the records in two batches: each may be within the topic's limit (KIP-126).
+    private func split(_ batch: ProducerBatch, _ answer: ProduceResponse.Partition) {
+        do throws(RecordError) {
+            let halves = try batch.halves()
+            batch.lane.queue.split(batch, into: halves)
+            outstanding.replace(batch, with: halves)
+            stand(batch.lane)
+        } catch {
             fail(batch, answer)
         }
     }

@@ -5,27 +5,46 @@ import Synchronization
 /// A topic that a producer writes to: where its records are gathered into batches.
 public final class ProducerTopic: Sendable {
     private struct Gathering {
-        var lanes: [PartitionLane]
-        var open: [ProducerBatch?]
+        /// One for each partition that there is, or was.
+        var lanes: [PartitionLane] = []
+        var open: [ProducerBatch?] = []
         var openCount = 0
         var isLingering = false
+        var partitionCount = 0
+        /// Zero where brokers tell none.
+        var topicID = Uuid()
         /// Where records without a key go until the batch there is closed (KIP-480).
-        var sticky: Int
+        var sticky = 0
     }
 
     public let name: String
-    public let partitionCount: Int
     private let producer: Producer
-    private let gathering: Mutex<Gathering>
+    private let gathering = Mutex(Gathering())
 
-    init(_ name: String, partitionCount: Int, producer: Producer) {
-        self.name = name
-        self.partitionCount = partitionCount
+    init(_ topic: ClusterMetadata.Topic, producer: Producer) {
+        name = topic.name
         self.producer = producer
-        let lanes = (0..<partitionCount).map { PartitionLane(TopicPartition(name, Int32($0)), options: producer.options) }
-        gathering = Mutex(
-            Gathering(
-                lanes: lanes, open: Array(repeating: nil, count: partitionCount), sticky: Int.random(in: 0..<partitionCount)))
+        learn(topic)
+    }
+
+    /// As far as is known now: a topic can be given more.
+    public var partitionCount: Int { gathering.withLock { $0.partitionCount } }
+
+    /// Records go to as many partitions as there are now, as with Kafka's own clients: a key's place must not depend on who writes it.
+    func learn(_ topic: ClusterMetadata.Topic) {
+        let count = topic.partitions.count
+        guard topic.error == .none, count > 0 else { return }
+        gathering.withLock { gathering in
+            // None has fewer than before, unless it was made anew: a broker that says so is behind.
+            if count < gathering.partitionCount, topic.id == gathering.topicID, !topic.id.isZero { return }
+            for number in gathering.lanes.count..<max(count, gathering.lanes.count) {
+                gathering.lanes.append(PartitionLane(TopicPartition(name, Int32(number)), options: producer.options))
+                gathering.open.append(nil)
+            }
+            if gathering.partitionCount == 0 || gathering.sticky >= count { gathering.sticky = Int.random(in: 0..<count) }
+            (gathering.partitionCount, gathering.topicID) = (count, topic.id)
+            if topic.partitions[gathering.sticky].leader == nil { stick(&gathering, topic.partitions) }
+        }
     }
 
     /// Takes in one record, copying it; nothing is awaited.
@@ -46,39 +65,39 @@ public final class ProducerTopic: Sendable {
         guard byteCount <= options.recordByteCountMax else {
             throw .invalid("a record of \(byteCount) bytes is larger than the \(options.recordByteCountMax) that the producer takes")
         }
-        if let partition, !(0..<partitionCount).contains(Int(partition)) {
-            throw .invalid("the topic \(name) has no partition \(partition), only 0 to \(partitionCount - 1)")
+        if let partition {
+            let count = partitionCount
+            guard (0..<count).contains(Int(partition)) else {
+                throw .invalid("the topic \(name) has no partition \(partition), only 0 to \(count - 1)")
+            }
         }
         if producer.inbox.isClosed { throw .closed }
         guard producer.inbox.reserve(byteCount) else { return false }
         let timestampMs = timestampMs ?? WallClock.nowMs()
         let startsLingering = gathering.withLock { gathering in
-            let index = partition.map(Int.init) ?? choose(key, gathering)
-            if let open = gathering.open[index], open.openByteCount + byteCount > options.batchByteCount {
+            var index = partition.map(Int.init) ?? choose(key, gathering)
+            while let open = gathering.open[index], open.openByteCount + byteCount > options.batchByteCount {
                 close(index, &gathering)
-                if partition == nil, key == nil { return startsLingering(appendingTo: gathering.sticky) }
+                // Which may be one that records with keys have filled.
+                if partition == nil, key == nil { index = gathering.sticky }
             }
-            return startsLingering(appendingTo: index)
-
-            func startsLingering(appendingTo index: Int) -> Bool {
-                let batch = gathering.open[index] ?? open(index, &gathering)
-                let notify = completion.map { completion in
-                    { @Sendable [lane = batch.lane] result in completion(lane.partition, result) }
-                }
-                batch.append(
-                    key: key, value: value, headers: headers, timestampMs: timestampMs, accounted: byteCount, completion: notify)
-                if batch.openByteCount >= options.batchByteCount { close(index, &gathering) }
-                guard gathering.openCount > 0, !gathering.isLingering else { return false }
-                gathering.isLingering = true
-                return true
+            let batch = gathering.open[index] ?? open(index, &gathering)
+            let notify = completion.map { completion in
+                { @Sendable [lane = batch.lane] result in completion(lane.partition, result) }
             }
+            batch.append(key: key, value: value, headers: headers, timestampMs: timestampMs, accounted: byteCount, completion: notify)
+            if batch.openByteCount >= options.batchByteCount { close(index, &gathering) }
+            guard gathering.openCount > 0, !gathering.isLingering else { return false }
+            gathering.isLingering = true
+            return true
         }
         if startsLingering { producer.linger(self, until: .now() + options.linger) }
         return true
     }
 
     private func choose(_ key: UnsafeRawBufferPointer?, _ gathering: borrowing Gathering) -> Int {
-        key.map { Murmur2.partition(of: $0, partitionCount: partitionCount) } ?? gathering.sticky
+        guard let key else { return gathering.sticky }
+        return Murmur2.partition(of: key, partitionCount: gathering.partitionCount)
     }
 
     private func open(_ index: Int, _ gathering: inout Gathering) -> ProducerBatch {
@@ -93,11 +112,19 @@ public final class ProducerTopic: Sendable {
         guard let batch = gathering.open[index] else { return }
         gathering.open[index] = nil
         gathering.openCount -= 1
-        if index == gathering.sticky, partitionCount > 1 {
-            let step = Int.random(in: 1..<partitionCount)
-            gathering.sticky = (index + step) % partitionCount
-        }
+        if index == gathering.sticky { stick(&gathering, producer.cluster.metadata.topics[name]?.partitions ?? []) }
         producer.accept(batch)
+    }
+
+    /// Chooses another partition for records without a key: one that has a leader, if any has.
+    private func stick(_ gathering: inout Gathering, _ partitions: [ClusterMetadata.Partition]) {
+        let count = gathering.partitionCount
+        if count < 2 { return }
+        func isLed(_ index: Int) -> Bool { partitions.indices.contains(index) && partitions[index].leader != nil }
+        let present = gathering.sticky
+        let other = (present + Int.random(in: 1..<count)) % count
+        let led = isLed(other) ? nil : (0..<count).filter { $0 != present && isLed($0) }.randomElement()
+        gathering.sticky = led ?? other
     }
 
     /// Closes every open batch. Who lingers for one of them finds the next, or none.

@@ -19,10 +19,7 @@ extension FetchedRecords {
         var records: [ConsumedRecord] = []
         do {
             try forEachRecord { record, reader in
-                records.append(
-                    ConsumedRecord(
-                        partition: partition, offset: record.offset, timestampMs: record.timestamp, key: reader.array(record.key),
-                        value: reader.array(record.value), headers: reader.headers(of: record)))
+                records.append(ConsumedRecord(record, reader, of: partition))
                 return true
             }
         } catch {
@@ -49,46 +46,60 @@ public struct BatchSequence: AsyncSequence, Sendable {
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(source: source) }
 }
 
+/// Where a loop over single records takes them from, and what it tells of them.
+protocol RecordSource: Sendable {
+    /// What `next` gives, of which nothing counts as handed out yet.
+    func nextToUnpack() async throws(ClientError) -> FetchedRecords?
+    /// Counts the record as handed out. False when it must not be: its partition is read from elsewhere since, or not at all.
+    func handOut(_ record: ConsumedRecord) -> Bool
+    /// All that was handed out is worked on, and no more comes of what was fetched last. Without an offset: of what can be read.
+    func finish(before offset: Int64?)
+}
+
 /// What comes, record by record, each with bytes of its own.
 public struct RecordSequence: AsyncSequence, Sendable {
     public typealias Element = ConsumedRecord
     public typealias Failure = ClientError
 
-    let batches: BatchSequence
-    /// Told, whenever the next record is asked for, before which offset all of the last batches have been worked on.
-    var onProgress: (@Sendable (Int64) -> Void)?
+    let source: any RecordSource
 
     public struct AsyncIterator: AsyncIteratorProtocol {
-        private var batches: BatchSequence.AsyncIterator
-        private let onProgress: (@Sendable (Int64) -> Void)?
-        private var waiting: ArraySlice<ConsumedRecord> = []
-        /// Behind the last of those that wait, or waited.
-        private var end: Int64?
+        private let source: any RecordSource
+        /// What was fetched last, as far as it is not handed out.
+        private var rest: RecordPieces?
 
-        init(_ batches: BatchSequence.AsyncIterator, _ onProgress: (@Sendable (Int64) -> Void)?) {
-            self.batches = batches
-            self.onProgress = onProgress
-        }
+        init(_ source: any RecordSource) { self.source = source }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(ClientError) -> ConsumedRecord? { try await next() }
 
         public mutating func next() async throws(ClientError) -> ConsumedRecord? {
-            while waiting.isEmpty {
-                if let end { onProgress?(end) }
-                end = nil
-                guard let fetched = try await batches.next() else { return nil }
-                // None of them, should one not be readable.
-                onProgress?(fetched.firstOffset)
-                waiting = try fetched.records()[...]
-                end = fetched.nextOffset
+            while true {
+                if let record = try take() { return record }
+                guard let fetched = try await source.nextToUnpack() else { return nil }
+                rest = RecordPieces(fetched)
             }
-            let record = waiting.removeFirst()
-            onProgress?(record.offset)
+        }
+
+        /// The next of what was fetched last; nil when there is none, or it is wanted no more.
+        private mutating func take() throws(ClientError) -> ConsumedRecord? {
+            // Gone unless it is put back, so after a failure as well.
+            guard var pieces = rest.take() else { return nil }
+            let next: ConsumedRecord?
+            do throws(ClientError) { next = try pieces.next() } catch {
+                source.finish(before: nil)
+                throw error
+            }
+            guard let record = next else {
+                source.finish(before: pieces.fetched.nextOffset)
+                return nil
+            }
+            guard source.handOut(record) else { return nil }
+            rest = pieces
             return record
         }
     }
 
-    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(batches.makeAsyncIterator(), onProgress) }
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(source) }
 }
 
 extension Consumer {
@@ -96,15 +107,14 @@ extension Consumer {
     public var batches: BatchSequence { BatchSequence { [self] () async throws(ClientError) in try await next() } }
 
     /// `for try await record in consumer.records`. What a loop that is left has not handed out of the last batches is lost to the next one.
-    public var records: RecordSequence { RecordSequence(batches: batches) }
+    public var records: RecordSequence { RecordSequence(source: self) }
 }
 
 extension GroupConsumer {
     /// `for try await fetched in consumer.batches`. Each is done, and may be committed, when the next is asked for.
     public var batches: BatchSequence { BatchSequence { [self] () async throws(ClientError) in try await next() } }
 
-    /// `for try await record in consumer.records`. A record is done when the next is asked for: one at which a loop is left comes again,
-    /// here or with whoever has its partition next, unless `done(before:)` says otherwise. So do all that were fetched with one that
-    /// cannot be read.
-    public var records: RecordSequence { RecordSequence(batches: batches) { [self] offset in done(before: offset) } }
+    /// `for try await record in consumer.records`. A record is done when the next is asked for, or when it is committed by its owner:
+    /// one at which a loop is left comes again, here or with whoever has its partition next, unless `done(before:)` says otherwise.
+    public var records: RecordSequence { RecordSequence(source: self) }
 }

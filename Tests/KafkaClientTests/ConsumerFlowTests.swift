@@ -102,4 +102,43 @@ struct ConsumerFlowTests {
             for partition in Int32(0)..<3 { #expect(values[partition] == (0..<Self.count).map(String.init)) }
         }
     }
+
+    @Test func aLoopOverRecordsHandsOutNothingOfWhatIsPausedOrReadFromElsewhere() async throws {
+        try await withConsumer { consumer in
+            let (first, second, end) = (TopicPartition("t", 0), TopicPartition("t", 1), Int64(Self.count - 1))
+            var records = consumer.records.makeAsyncIterator()
+            var offsets: [Int32: [Int64]] = [:]
+            while offsets[0] == nil, let record = try await records.next() {
+                offsets[record.partition.partition, default: []].append(record.offset)
+            }
+            try await consumer.pause([first])
+            while offsets[1]?.last != end || offsets[2]?.last != end, let record = try await records.next() {
+                offsets[record.partition.partition, default: []].append(record.offset)
+            }
+            #expect(offsets[0] == [0])
+            try await consumer.resume([first])
+            while offsets[0]?.last != end, let record = try await records.next() {
+                offsets[record.partition.partition, default: []].append(record.offset)
+            }
+            for partition in Int32(0)..<3 { #expect(offsets[partition] == Array(0..<Int64(Self.count)), "partition \(partition)") }
+            var sought: [Int64?] = []
+            for offset in [Int64(100), 150] {
+                try await consumer.seek(second, to: .offset(offset))
+                sought.append(try await records.next()?.offset)
+            }
+            #expect(sought == [100, 150])
+        }
+    }
+
+    @Test func whatIsNotAssignedIsNotReadForBeingSought() async throws {
+        try await withConsumer { consumer in
+            let (first, second) = (TopicPartition("t", 0), TopicPartition("t", 1))
+            try await consumer.assign([first: .earliest])
+            let refusal = ClientError.invalid("t-1 is not assigned to this consumer")
+            await #expect(throws: refusal) { try await consumer.seek(second, to: .earliest) }
+            try await consumer.seek(first, to: .offset(190))
+            let read = try await readToTheEnd(consumer, [0])
+            #expect(read == [0: Array(190..<Int64(Self.count))])
+        }
+    }
 }

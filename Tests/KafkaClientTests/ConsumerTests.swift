@@ -92,6 +92,51 @@ struct ConsumerTests {
     }
 }
 
+/// What is unpacked record by record is what is unpacked at once.
+struct RecordPiecesTests {
+    private func batch(_ range: Range<Int>, _ codec: CompressionCodec) throws -> [UInt8] {
+        var builder = RecordBatchBuilder()
+        for number in range {
+            // Lengths of one byte and of two.
+            let value = Array("\(number)".utf8) + Array(repeating: 1, count: number % 200)
+            let headers = number % 5 == 0 ? [RecordHeader(key: "n", value: nil)] : []
+            builder.append(key: number % 3 == 0 ? nil : [1], value: value, headers: headers, timestamp: Int64(number))
+        }
+        var bytes = try builder.finish(codec: codec)
+        bytes.withUnsafeMutableBytes { RecordBatchHeader.patch($0, baseOffset: Int64(range.lowerBound), partitionLeaderEpoch: 0) }
+        return bytes
+    }
+
+    private func fetched(_ bytes: [UInt8], from offset: Int64) -> FetchedRecords {
+        FetchedRecords(
+            partition: TopicPartition("topic", 0), firstOffset: offset, nextOffset: 5000, leaderEpoch: 0, highWatermark: 5000,
+            frame: Frame(bytes), slice: FrameSlice(offset: 0, length: bytes.count), aborted: [], isolation: .readUncommitted,
+            batchByteCountMax: 1 << 24)
+    }
+
+    @Test(arguments: CompressionCodec.allCases)
+    func theyAreTheSameRecords(codec: CompressionCodec) throws {
+        // The first has more than two pieces, of which the first begins in the middle; the second is exactly one.
+        let fetched = fetched(try batch(0..<2500, codec) + batch(2500..<3500, codec) + batch(3500..<3501, codec), from: 700)
+        var pieces = RecordPieces(fetched)
+        var records: [ConsumedRecord] = []
+        while let record = try pieces.next() { records.append(record) }
+        #expect(records.map(\.offset) == Array(700..<3501))
+        let wanted = try fetched.records()
+        #expect(records == wanted)
+    }
+
+    @Test func whatComesBeforeDamageIsUnpacked() throws {
+        var bytes = try batch(0..<1500, .zstd) + batch(1500..<1600, .zstd)
+        bytes[bytes.count - 1] ^= 1
+        var pieces = RecordPieces(fetched(bytes, from: 0))
+        var count = 0
+        let error = #expect(throws: ClientError.self) { while try pieces.next() != nil { count += 1 } }
+        #expect(count == 1500)
+        #expect(error == .malformed("topic-0: the batch at offset 1500 does not match its checksum"))
+    }
+}
+
 @Suite(.timeLimit(.minutes(1)))
 struct ConnectionTests {
     @Test func anOldBrokerIsAskedAgainInAVersionItKnows() async throws {

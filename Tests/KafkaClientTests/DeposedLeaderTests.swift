@@ -53,11 +53,11 @@ struct DeposedLeaderTests {
         }
     }
 
-    private static func batch(at offset: Int64) -> [UInt8] {
+    private static func batch(at offset: Int64, epoch: Int32 = 4) -> [UInt8] {
         var builder = RecordBatchBuilder()
         builder.append(key: nil, value: [1], timestamp: 0)
         var bytes = (try? builder.finish()) ?? []
-        bytes.withUnsafeMutableBytes { RecordBatchHeader.patch($0, baseOffset: offset, partitionLeaderEpoch: 4) }
+        bytes.withUnsafeMutableBytes { RecordBatchHeader.patch($0, baseOffset: offset, partitionLeaderEpoch: epoch) }
         return bytes
     }
 
@@ -109,6 +109,65 @@ struct DeposedLeaderTests {
         #expect(records.firstOffset == 1000 && records.nextOffset == 1001)
         #expect(!epochs.value.isEmpty && epochs.value.allSatisfy { $0 == (deposed == .olderFollower ? -1 : 3) })
         for broker in [old, new] { #expect(broker.counts.value[.listOffsets] == nil) }
+        consumer.close()
+        cluster.close()
+        for broker in [old, new] { await broker.stop() }
+    }
+
+    /// The next leader was behind when it was elected, and has given the offsets of what it lacked to other records since.
+    @Test func whatTheNextLeaderHasInItsPlaceIsRead() async throws {
+        let (old, new) = (try await ScriptedBroker.start(), try await ScriptedBroker.start())
+        let leader = Watch((id: Int32(0), epoch: Int32(3)))
+        let asked = Watch<[Int32]>([])
+        for broker in [old, new] {
+            broker.when(MetadataRequest.self) { _, _ in
+                (Self.metadata([old, new], leader: leader.value.id, epoch: leader.value.epoch), [])
+            }
+        }
+        old.when(FetchRequest.self) { request, _ in
+            var batches: [UInt8] = []
+            let response = Self.fetched(request) { asked, part in
+                if asked.fetchOffset == 100 {
+                    part.errorCode = .notLeaderOrFollower
+                    return
+                }
+                batches = Self.batch(at: asked.fetchOffset, epoch: 3)
+                part.records = FrameSlice(offset: 0, length: batches.count)
+            }
+            return (response, batches)
+        }
+        new.when(FetchRequest.self) { request, _ in
+            var batches: [UInt8] = []
+            let response = Self.fetched(request) { asked, part in
+                batches = Self.batch(at: asked.fetchOffset)
+                part.records = FrameSlice(offset: 0, length: batches.count)
+            }
+            return (response, batches)
+        }
+        new.when(OffsetForLeaderEpochRequest.self) { request, _ in
+            let parts = request.topics.flatMap(\.partitions)
+            asked.change { $0 += parts.map(\.leaderEpoch) }
+            let response = OffsetForLeaderEpochResponse {
+                $0.topics = [
+                    OffsetForLeaderEpochResponse.Topic {
+                        $0.topic = Self.partition.topic
+                        $0.partitions = [OffsetForLeaderEpochResponse.Partition { ($0.leaderEpoch, $0.endOffset) = (3, 90) }]
+                    }
+                ]
+            }
+            return (response, [])
+        }
+        var options = Cluster.Options()
+        options.backoff = Backoff(initialMs: 1, maximumMs: 5)
+        let cluster = Cluster(bootstrap: [new.address], options: options)
+        let consumer = Consumer(cluster)
+        try await consumer.assign([Self.partition: .offset(99)])
+        let before = try #require(try await consumer.next())
+        #expect(before.nextOffset == 100)
+        leader.change { $0 = (1, 4) }
+        let after = try #require(try await consumer.next())
+        #expect(after.firstOffset == 90 && after.leaderEpoch == 4)
+        #expect(asked.value == [3])
         consumer.close()
         cluster.close()
         for broker in [old, new] { await broker.stop() }

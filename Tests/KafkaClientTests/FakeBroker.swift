@@ -57,18 +57,22 @@ final class FakeBroker: Sendable {
     private let fault: @Sendable (_ produceRequest: Int) -> Fault?
     /// Answers ApiVersions requests above this version as an old broker does.
     private let apiVersionsMax: Int16
+    /// Larger ones are refused.
+    private let batchByteCountMax: Int
     private let channel = Mutex<(any Channel)?>(nil)
 
-    private init(partitionCount: Int, apiVersionsMax: Int16, fault: @escaping @Sendable (Int) -> Fault?) {
+    private init(partitionCount: Int, apiVersionsMax: Int16, batchByteCountMax: Int, fault: @escaping @Sendable (Int) -> Fault?) {
         state = Mutex(State(logs: Array(repeating: Log(), count: partitionCount)))
-        self.apiVersionsMax = apiVersionsMax
+        (self.apiVersionsMax, self.batchByteCountMax) = (apiVersionsMax, batchByteCountMax)
         self.fault = fault
     }
 
     static func start(
-        partitionCount: Int = 1, apiVersionsMax: Int16 = 4, fault: @escaping @Sendable (_ produceRequest: Int) -> Fault? = { _ in nil }
+        partitionCount: Int = 1, apiVersionsMax: Int16 = 4, batchByteCountMax: Int = .max,
+        fault: @escaping @Sendable (_ produceRequest: Int) -> Fault? = { _ in nil }
     ) async throws -> FakeBroker {
-        let broker = FakeBroker(partitionCount: partitionCount, apiVersionsMax: apiVersionsMax, fault: fault)
+        let broker = FakeBroker(
+            partitionCount: partitionCount, apiVersionsMax: apiVersionsMax, batchByteCountMax: batchByteCountMax, fault: fault)
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
@@ -110,6 +114,9 @@ final class FakeBroker: Sendable {
         }
         return values
     }
+
+    /// Of all batches in all partitions.
+    var batchByteCounts: [Int] { state.withLock { $0.logs.flatMap { $0.batches.map(\.count) } } }
 
     // MARK: Requests
 
@@ -229,6 +236,7 @@ final class FakeBroker: Sendable {
 
     private func append(_ part: ProduceRequest.Partition, _ frame: Frame) -> (ErrorCode, Int64) {
         guard let slice = part.records else { return (.invalidRecord, -1) }
+        if slice.length > batchByteCountMax { return (.messageTooLarge, -1) }
         var bytes = frame.withUnsafeBytes { Array($0[slice.offset..<(slice.offset + slice.length)]) }
         let isSound = bytes.withUnsafeBytes { try? ProducedBatch.validate($0, rules: ValidationRules(maxBytes: 1 << 24, now: .max)) }
         guard let header = isSound else { return (.corruptMessage, -1) }

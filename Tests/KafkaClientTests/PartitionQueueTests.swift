@@ -150,6 +150,28 @@ struct PartitionQueueTests {
         #expect(sendAll(&queue) == [1, 2, 3])
     }
 
+    @Test func halvesTakeTheNumbersOfTheBatchAndGoBeforeWhatFollowed() {
+        var (queue, batches) = queue(of: 4)
+        let halves = [Batch(10, records: 4), Batch(11, records: 6)]
+        for _ in 0..<3 { _ = queue.next() }
+        queue.split(batches[0], into: halves)
+        #expect(!queue.isEarliest(batches[1]))
+        queue.refuseSequence(of: batches[1])
+        queue.refuseSequence(of: batches[2])
+        #expect(queue.identity == first, "the broker misses the halves, which are to come")
+        #expect(sendOneByOne(&queue) == [10, 11, 1, 2, 3])
+        #expect((halves + batches[1...]).map { $0.place?.sequence } == [0, 4, 10, 20, 30])
+    }
+
+    @Test func halvesOfABatchFromBeforeStartingOverAreNumberedAnew() {
+        var (queue, batches) = queue(of: 2)
+        _ = sendAll(&queue)
+        queue.refuseSequence(of: batches[0])
+        queue.adopt(second)
+        queue.split(batches[1], into: [Batch(10, records: 4), Batch(11, records: 6)])
+        #expect(sendOneByOne(&queue) == [0, 10, 11])
+    }
+
     @Test func withoutIdempotenceRetriesGoFirstAndNeedNoNumbers() {
         var (queue, batches) = queue(of: 7, idempotent: false)
         _ = sendAll(&queue)

@@ -102,7 +102,8 @@ struct ProducerFaultTests {
     @Test(arguments: seeds)
     func nothingIsLostRepeatedOrReorderedWhateverFails(seed: UInt64) async throws {
         let dice = Dice(seed: seed)
-        let broker = try await FakeBroker.start(partitionCount: 3) { request in
+        // Every other seed has a broker to which most batches are too large.
+        let broker = try await FakeBroker.start(partitionCount: 3, batchByteCountMax: seed % 2 == 0 ? 150 : .max) { request in
             switch dice.roll(request, below: 16) {
             case 0: .lostBefore
             case 1: .lostAfter
@@ -136,6 +137,64 @@ struct ProducerFaultTests {
         #expect(!failures.isEmpty)
         #expect(offsets.count == 500 - failures.count)
         try check(offsets.count, offsets, in: broker, partitions: 1)
+        await broker.stop()
+    }
+
+    @Test(arguments: [CompressionCodec.none, .gzip])
+    func aBatchThatIsTooLargeIsSplitUntilItIsNot(codec: CompressionCodec) async throws {
+        let broker = try await FakeBroker.start(partitionCount: 2, batchByteCountMax: 120)
+        var options = options()
+        options.codec = codec
+        let (offsets, failures) = try await write(1000, to: broker, options: options)
+        #expect(failures == [])
+        try check(1000, offsets, in: broker, partitions: 2)
+        await broker.stop()
+    }
+
+    @Test func aRecordThatIsTooLargeAloneFailsAlone() async throws {
+        let broker = try await FakeBroker.start(batchByteCountMax: 200)
+        let cluster = broker.cluster()
+        let producer = Producer(cluster, options: options())
+        let results = await withTaskGroup(of: ClientError?.self) { group in
+            for byteCount in [10, 10, 300, 10, 10] {
+                group.addTask {
+                    do throws(ClientError) {
+                        _ = try await producer.send(key: nil, value: Array(repeating: 1, count: byteCount), to: broker.topic)
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }
+            }
+            var results: [ClientError?] = []
+            for await result in group { results.append(result) }
+            return results
+        }
+        #expect(results.compactMap { $0?.code } == [.messageTooLarge])
+        #expect(try broker.values(0).count == 4)
+        await producer.close()
+        cluster.close()
+        await broker.stop()
+    }
+
+    /// What others have left open at the partition that comes next is closed first, if the record is too much for it.
+    @Test func aRecordWithoutAKeyMakesNoBatchTooLarge() async throws {
+        let broker = try await FakeBroker.start(partitionCount: 2)
+        let cluster = broker.cluster()
+        var options = options()
+        options.linger = .seconds(5)
+        let producer = Producer(cluster, options: options)
+        let topic = try await producer.topic(broker.topic)
+        let value = [UInt8](repeating: 1, count: 230)
+        for _ in 0..<20 {
+            for partition in [0, 1, nil] as [Int32?] {
+                let isTaken = try value.withUnsafeBytes { try topic.enqueue(key: nil, value: $0, partition: partition) }
+                #expect(isTaken)
+            }
+        }
+        await producer.close()
+        #expect(broker.batchByteCounts.max() ?? 0 <= options.batchByteCount)
+        cluster.close()
         await broker.stop()
     }
 
@@ -204,6 +263,28 @@ struct ProducerFaultTests {
         let (offsets, failures) = try await write(2000, to: broker, options: options)
         #expect(failures == [])
         try check(2000, offsets, in: broker, partitions: 2)
+        await broker.stop()
+    }
+
+    /// Whoever waits for room is not told of it before there is room for the record.
+    @Test func waitingForRoomIsNoBusyLoop() async throws {
+        let broker = try await FakeBroker.start { _ in .late(20) }
+        let cluster = broker.cluster()
+        var options = options()
+        options.bufferByteCountMax = 100_000
+        let producer = Producer(cluster, options: options)
+        let topic = try await producer.topic(broker.topic)
+        let value = [UInt8](repeating: 1, count: 60_000)
+        var waitCount = 0
+        for _ in 0..<10 {
+            while try !value.withUnsafeBytes({ try topic.enqueue(key: nil, value: $0) }) {
+                waitCount += 1
+                await producer.room()
+            }
+        }
+        #expect(waitCount > 0 && waitCount <= 20)
+        await producer.close()
+        cluster.close()
         await broker.stop()
     }
 

@@ -119,9 +119,9 @@ extension Admin {
     /// Commits offsets for a group without members, which is made if there is none of that id.
     public func commitOffsets(of group: String, _ positions: [TopicPartition: OffsetPosition]) async throws(ClientError) {
         if positions.isEmpty { return }
-        try await cluster.atCoordinator(of: group) { (connection) async throws(ClientError) in
+        let refusals = try await cluster.atCoordinator(of: group) { (connection) async throws(ClientError) -> OffsetRefusals in
             do throws(ClientError) {
-                try await OffsetCommit(group: group, positions: positions).send(connection)
+                return try await OffsetCommit(group: group, positions: positions).send(connection)
             } catch {
                 switch error.code {
                 case .unknownMemberID?, .illegalGeneration?, .staleMemberEpoch?, .rebalanceInProgress?: throw Self.occupied(group)
@@ -129,6 +129,7 @@ extension Admin {
                 }
             }
         }
+        try refusals.check()
     }
 
     /// Forgets what a group has committed for these partitions, whose topics none of its members may read (KIP-496).

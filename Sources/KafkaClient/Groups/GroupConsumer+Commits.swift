@@ -3,14 +3,18 @@ import Synchronization
 
 // Committing how far the group has come.
 extension GroupConsumer {
-    /// Commits everything that is done, and what was handed out last (see `done(before:)`).
+    /// Commits everything that is done, and what was handed out last, which is done with this (see `done(before:)`).
     /// - Throws: `.broker(.unknownMemberID…)` and the like when the group has gone on without this consumer.
     public func commit() async throws(ClientError) {
-        let task = state.withLock { enqueue($0.uncommittedAndInHand, within: cluster.options.operationTimeout, &$0) }
+        let task = state.withLock { state in
+            state.settleHand()
+            return enqueue(state.uncommitted, within: cluster.options.operationTimeout, &state)
+        }
         try await task.value.get()
     }
 
     /// Commits these positions, which may lie before ones committed earlier. Returns when the coordinator has them.
+    /// - Throws: as the other `commit`; and `invalid` where a partition is no more, when the others are committed.
     public func commit(_ positions: [TopicPartition: OffsetPosition]) async throws(ClientError) {
         let task = state.withLock { enqueue(positions, within: cluster.options.operationTimeout, &$0) }
         try await task.value.get()
@@ -110,14 +114,13 @@ extension GroupConsumer {
         let patienceEnd = ContinuousClock.now + .seconds(2)
         while true {
             let identity = try identity(of: membershipNumber)
+            let refusals: OffsetRefusals
             do throws(ClientError) {
-                try await cluster.atCoordinator(of: group, within: end - .now) { (connection) async throws(ClientError) in
+                refusals = try await cluster.atCoordinator(of: group, within: end - .now) { (connection) async throws(ClientError) in
                     _ = try self.identity(of: membershipNumber)
-                    try await OffsetCommit(group: self.group, positions: positions, identity: identity, instanceID: self.options.instanceID)
-                        .send(connection)
-                }
-                return state.withLock { state in
-                    for (partition, position) in positions where state.assigned.contains(partition) { state.committed[partition] = position }
+                    return try await OffsetCommit(
+                        group: self.group, positions: positions, identity: identity, instanceID: self.options.instanceID
+                    ).send(connection)
                 }
             } catch {
                 guard let code = error.code else { throw error }
@@ -132,7 +135,10 @@ extension GroupConsumer {
                 default: throw error
                 }
                 try? await Task.sleep(for: .milliseconds(50))
+                continue
             }
+            state.withLock { $0.noteCommitted(positions.filter { !refusals.contains($0.key) }) }
+            return try refusals.check()
         }
     }
 
@@ -159,9 +165,7 @@ extension GroupConsumer.State {
         done.filter { committed[$0.key]?.offset != $0.value.offset }
     }
 
-    /// With what was handed out last, which counts as done.
-    var uncommittedAndInHand: [TopicPartition: OffsetPosition] {
-        guard let (partition, position) = inHand, assigned.contains(partition) else { return uncommitted }
-        return uncommitted.merging([partition: position]) { $1 }
+    mutating func noteCommitted(_ positions: [TopicPartition: OffsetPosition]) {
+        for (partition, position) in positions where assigned.contains(partition) { committed[partition] = position }
     }
 }

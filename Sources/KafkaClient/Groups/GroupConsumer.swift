@@ -16,6 +16,15 @@ import Synchronization
 /// after a failure some may come again. Partitions change hands only inside of `next` and `close`, so never while
 /// their records are being worked on. One task at a time uses a consumer; `stop` and `commit` may be called from any.
 public final class GroupConsumer: Sendable {
+    /// What was handed out last.
+    struct Hand {
+        var partition: TopicPartition
+        var leaderEpoch: Int32
+        /// What is done of it lies before this, and all of it before `end`.
+        var done: Int64
+        var end: Int64
+    }
+
     struct State {
         typealias Commit = Task<Result<Void, ClientError>, Never>
 
@@ -28,8 +37,7 @@ public final class GroupConsumer: Sendable {
         /// Behind the last records that are done.
         var done: [TopicPartition: OffsetPosition] = [:]
         var committed: [TopicPartition: OffsetPosition] = [:]
-        /// Handed out and not done yet.
-        var inHand: (partition: TopicPartition, position: OffsetPosition)?
+        var inHand: Hand?
         var failure: ClientError?
         var isStopped = false
         var hasLeft = false
@@ -105,7 +113,9 @@ public final class GroupConsumer: Sendable {
     /// The next records of some partition, waiting for them; those of the call before are done with this. Nil after `stop`
     /// or `close`, and when the task is cancelled.
     /// - Throws: what cannot be helped by trying again. What ends the membership comes each time; another failure once.
-    public func next() async throws(ClientError) -> FetchedRecords? {
+    public func next() async throws(ClientError) -> FetchedRecords? { try await next(unpacking: false) }
+
+    private func next(unpacking: Bool) async throws(ClientError) -> FetchedRecords? {
         begin()
         defer { finish() }
         while true {
@@ -116,7 +126,7 @@ public final class GroupConsumer: Sendable {
                 try await carryOut(handoff, isClosing: false)
             } else if let failure {
                 throw failure
-            } else if let records = try takeReady() {
+            } else if let records = try takeReady(unpacking: unpacking) {
                 return records
             } else {
                 tellPolling(true)
@@ -129,8 +139,8 @@ public final class GroupConsumer: Sendable {
     /// Without it all of them count as done when the next are asked for, in `commit` and in `close`.
     public func done(before offset: Int64) {
         state.withLock { state in
-            guard let (partition, position) = state.inHand else { return }
-            state.inHand = (partition, OffsetPosition(offset: offset, leaderEpoch: position.leaderEpoch))
+            state.inHand?.done = offset
+            state.inHand?.end = offset
         }
     }
 
@@ -140,6 +150,7 @@ public final class GroupConsumer: Sendable {
             precondition(!state.isAsking, "one task at a time may ask a consumer for records")
             state.isAsking = true
             state.settleHand()
+            state.inHand = nil
         }
     }
 
@@ -164,13 +175,13 @@ public final class GroupConsumer: Sendable {
         if isDue { driver.tell(.polling(isPolling)) }
     }
 
-    private func takeReady() throws(ClientError) -> FetchedRecords? {
-        while let records = try reader.takeReady() {
+    private func takeReady(unpacking: Bool) throws(ClientError) -> FetchedRecords? {
+        while let records = try reader.takeReady(unpacking: unpacking) {
             let isWanted = state.withLock { state in
                 guard state.assigned.contains(records.partition) else { return false }
-                let position = OffsetPosition(offset: records.nextOffset, leaderEpoch: records.leaderEpoch)
-                state.inHand = (records.partition, position)
-                state.positions[records.partition] = records.nextOffset
+                let end = unpacking ? records.firstOffset : records.nextOffset
+                state.inHand = Hand(partition: records.partition, leaderEpoch: records.leaderEpoch, done: end, end: end)
+                state.positions[records.partition] = end
                 return true
             }
             if isWanted { return records }
@@ -212,7 +223,10 @@ public final class GroupConsumer: Sendable {
             }
             if isIdle { continuation.resume() }
         }
-        state.withLock { $0.settleHand() }
+        state.withLock { state in
+            state.noteDone()
+            state.inHand = nil
+        }
         driver.tell(.polling(true))
         driver.tell(.leave)
         while true {
@@ -223,7 +237,7 @@ public final class GroupConsumer: Sendable {
             } else if hasLeft {
                 break
             } else {
-                await reader.change()
+                await reader.change(isReading: false)
             }
         }
         limit.cancel()
@@ -256,10 +270,43 @@ public final class GroupConsumer: Sendable {
 }
 
 extension GroupConsumer.State {
+    /// All that was handed out is done: more is asked for, or its owner commits it.
     mutating func settleHand() {
-        guard let (partition, position) = inHand else { return }
-        inHand = nil
-        if assigned.contains(partition) { done[partition] = position }
+        if let end = inHand?.end { inHand?.done = end }
+        noteDone()
+    }
+
+    /// What is done of what was handed out is so from now on.
+    mutating func noteDone() {
+        guard let inHand, assigned.contains(inHand.partition) else { return }
+        done[inHand.partition] = OffsetPosition(offset: inHand.done, leaderEpoch: inHand.leaderEpoch)
+    }
+}
+
+extension GroupConsumer: RecordSource {
+    func nextToUnpack() async throws(ClientError) -> FetchedRecords? { try await next(unpacking: true) }
+
+    func handOut(_ record: ConsumedRecord) -> Bool {
+        guard reader.handOut(record) else { return false }
+        state.withLock { state in
+            guard state.inHand?.partition == record.partition else { return }
+            // The record itself is done when the next is asked for.
+            state.inHand?.done = record.offset
+            state.inHand?.end = record.offset &+ 1
+            state.positions[record.partition] = record.offset &+ 1
+        }
+        return true
+    }
+
+    func finish(before offset: Int64?) {
+        reader.finish(before: offset)
+        state.withLock { state in
+            guard let hand = state.inHand else { return }
+            let end = offset ?? hand.end
+            state.inHand?.done = end
+            state.inHand?.end = end
+            if offset != nil { state.positions[hand.partition] = end }
+        }
     }
 }
 

@@ -8,7 +8,9 @@ struct OffsetCommit {
     var identity: GroupMembership.Identity?
     var instanceID: String?
 
-    func send(_ connection: Connection) async throws(ClientError) {
+    /// - Returns: what the coordinator does not take, and why. The rest is committed.
+    /// - Throws: what a later attempt may change.
+    func send(_ connection: Connection) async throws(ClientError) -> OffsetRefusals {
         let response = try await connection.call(
             OffsetCommitRequest {
                 $0.groupID = group
@@ -27,12 +29,36 @@ struct OffsetCommit {
                     }
                 }
             })
+        var refusals = OffsetRefusals()
         for topic in response.topics {
             for answer in topic.partitions where answer.errorCode != .none {
-                throw .broker(answer.errorCode, "the group \(group) cannot commit \(TopicPartition(topic.name, answer.partitionIndex))")
+                let partition = TopicPartition(topic.name, answer.partitionIndex)
+                try refusals.take(answer.errorCode, of: partition, "the group \(group) cannot commit \(partition)")
             }
         }
+        return refusals
     }
+}
+
+/// Offsets that a coordinator does not take, however often it is asked: those of partitions that are no more, and with metadata that is
+/// too long.
+struct OffsetRefusals: Sendable {
+    private var errors: [TopicPartition: ClientError] = [:]
+
+    /// - Throws: an error that is not the partition's alone.
+    mutating func take(_ code: ErrorCode, of partition: TopicPartition, _ sentence: String) throws(ClientError) {
+        switch code {
+        // Retriable by its number.
+        case .unknownTopicOrPartition: errors[partition] = .invalid("\(sentence): there is no such partition")
+        case .offsetMetadataTooLarge: errors[partition] = .broker(code, sentence)
+        default: throw .broker(code, sentence)
+        }
+    }
+
+    func contains(_ partition: TopicPartition) -> Bool { errors[partition] != nil }
+
+    /// - Throws: one of them, if there are any.
+    func check() throws(ClientError) { if let error = errors.values.first { throw error } }
 }
 
 /// An OffsetFetch.

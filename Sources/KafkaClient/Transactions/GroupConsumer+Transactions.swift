@@ -18,11 +18,7 @@ extension GroupConsumer {
         _ = try await takeOn(partitions)
     }
 
-    func committed(byTransaction positions: [TopicPartition: OffsetPosition]) {
-        state.withLock { state in
-            for (partition, position) in positions where state.assigned.contains(partition) { state.committed[partition] = position }
-        }
-    }
+    func committed(byTransaction positions: [TopicPartition: OffsetPosition]) { state.withLock { $0.noteCommitted(positions) } }
 
     /// Commits the positions as part of a transaction, which shows them when it is committed itself. The coordinator
     /// refuses it when the group has gone on without this member (KIP-447).
@@ -37,8 +33,9 @@ extension GroupConsumer {
             (request.transactionalID, request.producerID, request.producerEpoch) = (transactionalID, producer.id, producer.epoch)
             (request.groupID, request.generationID, request.memberID) = (group, identity.generation, identity.memberID)
             request.groupInstanceID = options.instanceID
+            let refusals: OffsetRefusals
             do throws(ClientError) {
-                return try await send(request, isVersion2: isVersion2, within: end - .now)
+                refusals = try await send(request, isVersion2: isVersion2, within: end - .now)
             } catch {
                 guard let code = error.code else { throw error }
                 driver.tell(.commitRefused(code, generation: identity.generation))
@@ -49,21 +46,28 @@ extension GroupConsumer {
                 default: throw error
                 }
                 do { try await Task.sleep(for: .milliseconds(50)) } catch { throw .closed }
+                continue
             }
+            return try refusals.check()
         }
     }
 
-    private func send(_ request: TxnOffsetCommitRequest, isVersion2: Bool, within limit: Duration) async throws(ClientError) {
+    private func send(
+        _ request: TxnOffsetCommitRequest, isVersion2: Bool, within limit: Duration
+    ) async throws(ClientError) -> OffsetRefusals {
         try await cluster.atCoordinator(of: group, within: limit) { (connection) async throws(ClientError) in
             let response = try await connection.call(request, atMost: isVersion2 ? .max : 4)
+            var refusals = OffsetRefusals()
             for topic in response.topics {
                 for answer in topic.partitions where answer.errorCode != .none {
                     let partition = TopicPartition(topic.name, answer.partitionIndex)
                     // Of a transaction, brokers say so of an old epoch, too.
                     let isStale = answer.errorCode == .illegalGeneration && self.options.groupProtocol == .consumer
-                    throw ClientError.broker(isStale ? .staleMemberEpoch : answer.errorCode, "the group \(self.group) cannot commit \(partition) in a transaction")
+                    let code = isStale ? ErrorCode.staleMemberEpoch : answer.errorCode
+                    try refusals.take(code, of: partition, "the group \(self.group) cannot commit \(partition) in a transaction")
                 }
             }
+            return refusals
         }
     }
 }

@@ -13,6 +13,8 @@ final class TransactionGate: @unchecked Sendable {
     var isVersion2 = false
     var added: Set<TopicPartition> = []
     var isAdding = false
+    /// Counts transactions: what is answered late says nothing about the next one.
+    var number = 0
     /// While the transaction is aborted: why nothing more is sent of it.
     var abandonment: ClientError?
 
@@ -39,7 +41,7 @@ extension ProducerSender {
         let missing = lanes.values.lazy.filter { !$0.queue.waiting.isEmpty && !gate.added.contains($0.partition) }.map(\.partition)
         let partitions = Set(missing).union([lane.partition])
         let identity = identity
-        Task { [cluster, eventLoop, transactionalID = gate.transactionalID] in
+        Task { [cluster, eventLoop, transactionalID = gate.transactionalID, number = gate.number] in
             let result: Result<Void, ClientError>
             do throws(ClientError) {
                 guard let identity else { throw .invalid("the producer of \(transactionalID) is not initialized") }
@@ -47,15 +49,16 @@ extension ProducerSender {
             } catch {
                 result = .failure(error)
             }
-            eventLoop.execute { self.added(partitions, result) }
+            eventLoop.execute { self.added(partitions, result, in: number) }
         }
         return false
     }
 
-    private func added(_ partitions: Set<TopicPartition>, _ result: Result<Void, ClientError>) {
+    private func added(_ partitions: Set<TopicPartition>, _ result: Result<Void, ClientError>, in number: Int) {
         guard let gate else { return }
         gate.isAdding = false
         switch result {
+        case _ where number != gate.number: break
         case .success: gate.added.formUnion(partitions)
         case .failure(let error):
             for lane in lanes.values where partitions.contains(lane.partition) { giveUp(lane, error) }
@@ -80,6 +83,7 @@ extension ProducerSender {
         eventLoop.assertInEventLoop()
         gate?.isVersion2 = isVersion2
         gate?.added = []
+        gate?.number += 1
         gate?.abandonment = nil
         guard next != identity else { return }
         identity = next

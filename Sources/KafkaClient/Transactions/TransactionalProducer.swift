@@ -101,7 +101,10 @@ public final class TransactionalProducer: Sendable {
         guard consumer.options.autoCommitInterval == nil else {
             throw .invalid("the consumer of \(consumer.group) commits by itself: its autoCommitInterval must be nil")
         }
-        let positions = consumer.state.withLock { $0.uncommittedAndInHand }
+        let positions = consumer.state.withLock { state in
+            state.settleHand()
+            return state.uncommitted
+        }
         let (known, isVersion2) = try progress.withLock { progress throws(ClientError) in
             try progress.checkOpen()
             if !positions.isEmpty { progress.hasContent = true }

@@ -1,4 +1,5 @@
 import KafkaProtocol
+import NIOCore
 import Synchronization
 import Testing
 
@@ -67,6 +68,42 @@ struct FlakyClusterTests {
             #expect(Set(member.view.value.values) == Set((0..<3).flatMap { partition in (0..<10).map { "\(partition)/\($0)" } }))
             try await member.close()
             #expect(try await committed(scene.direct) == [10, 10, 10])
+        }
+    }
+
+    @Test func aPartitionWithoutALeaderKeepsNoReaderFromTheOthers() async throws {
+        try await FlakyScene.with(seed: 1, keys: []) { scene in
+            scene.front.view.withLock { $0.leaderless = [1] }
+            try await write(10, scene.direct)
+            let consumer = Consumer(scene.cluster)
+            let starts = try await consumer.assign(Dictionary(uniqueKeysWithValues: Self.partitions.map { ($0, PartitionPlace.earliest) }))
+            #expect(starts == [Self.partitions[0]: 0, Self.partitions[2]: 0])
+            let first = try await readOffsets(through: 9, of: [0, 2]) { try await consumer.next() }
+            #expect(first[1] == nil)
+            scene.front.view.withLock { $0.leaderless = [] }
+            let all = try await readOffsets(through: 9, of: [0, 1, 2], after: first) { try await consumer.next() }
+            for partition in Int32(0)..<3 { #expect(all[partition] == Array(0..<10), "partition \(partition)") }
+            // What is not there is none without a leader.
+            await #expect(throws: ClientError.self) { try await consumer.assign([TopicPartition("topic", 7): .earliest]) }
+            consumer.close()
+        }
+    }
+
+    @Test func whatHasNoKeyGoesWhereThereIsALeader() async throws {
+        try await FlakyScene.with(seed: 1, keys: []) { scene in
+            scene.front.view.withLock { $0.leaderless = [1] }
+            var options = ProducerOptions()
+            options.metadataRefreshInterval = .milliseconds(20)
+            let producer = Producer(scene.cluster, options: options)
+            _ = try await producer.send(key: nil, value: nil, to: "topic", partition: 0)
+            // Each is a batch of its own.
+            for _ in 0..<20 { #expect(try await producer.send(key: nil, value: nil, to: "topic").partition != Self.partitions[1]) }
+            scene.front.view.withLock { $0.leaderless = [2] }
+            // Who asks a third time has heard the answer to the second.
+            let count = scene.front.plan.value.requestCounts[.metadata, default: 0]
+            await scene.front.plan.until { $0.requestCounts[.metadata, default: 0] >= count + 3 }
+            for _ in 0..<20 { #expect(try await producer.send(key: nil, value: nil, to: "topic").partition != Self.partitions[2]) }
+            await producer.close()
         }
     }
 

@@ -8,7 +8,7 @@ extension RefusableApi {
         RefusableApi(HeartbeatRequest.self, coordinatorErrors + [.rebalanceInProgress]),
         RefusableApi(LeaveGroupRequest.self, coordinatorErrors),
         RefusableApi(ConsumerGroupHeartbeatRequest.self, coordinatorErrors),
-        RefusableApi(OffsetCommitRequest.self, coordinatorErrors + [.requestTimedOut, .unknownTopicOrPartition]),
+        RefusableApi(OffsetCommitRequest.self, coordinatorErrors + [.requestTimedOut]),
         RefusableApi(OffsetFetchRequest.self, coordinatorErrors),
     ]
 }

@@ -61,7 +61,60 @@ struct GroupRecordsTests {
         }
     }
 
-    @Test func whatIsFetchedWithSomethingThatCannotBeReadIsNotDone() async throws {
+    @Test func whatIsCommittedAtARecordIsDoneWithIt() async throws {
+        try await withMember { member, cluster in
+            try await write((0..<10).map { [$0] }, .none, cluster)
+            try member.subscribe(["topic"])
+            for try await record in member.records where record.offset == 4 {
+                try await member.commit()
+                break
+            }
+            #expect(try await committed(cluster) == 5)
+            await member.close()
+            #expect(try await committed(cluster) == 5)
+        }
+    }
+
+    @Test func aLoopHandsOutNothingOfWhatIsPausedOrReadFromElsewhere() async throws {
+        try await withMember { member, cluster in
+            try await write((0..<10).map { [$0] }, .none, cluster)
+            try member.subscribe(["topic"])
+            var records = member.records.makeAsyncIterator()
+            var offsets: [Int64?] = [try await records.next()?.offset]
+            try await member.pause([Self.partition])
+            try await member.resume([Self.partition])
+            #expect(member.positions[Self.partition] == 1)
+            offsets.append(try await records.next()?.offset)
+            try await member.seek(Self.partition, to: .offset(7))
+            offsets.append(try await records.next()?.offset)
+            #expect(offsets == [0, 1, 7])
+            #expect(member.positions[Self.partition] == 8)
+            try await member.commit()
+            #expect(try await committed(cluster) == 8)
+        }
+    }
+
+    @Test func aTopicThatIsNoMoreKeepsNoOtherFromBeingCommitted() async throws {
+        try await withMember { member, cluster in
+            try await Admin(cluster).createTopic("other", partitions: 1)
+            try await write([[0], [1]], .none, cluster)
+            let producer = Producer(cluster)
+            _ = try await producer.send(key: nil, value: [0], to: "other")
+            await producer.close()
+            try member.subscribe(["topic", "other"])
+            var count = 0
+            for try await _ in member.records {
+                count += 1
+                if count == 3 { break }
+            }
+            try await Admin(cluster).deleteTopic("other")
+            let error = await #expect(throws: ClientError.self) { try await member.commit() }
+            #expect(error?.isRetriable == false)
+            #expect(try await committed(cluster) == 2)
+        }
+    }
+
+    @Test func whatCannotBeReadIsNotDoneAndWhatCameBeforeItIs() async throws {
         try await withMember {
             $0.fetching.batchByteCountMax = 1_000
         } _: { member, cluster in
@@ -70,7 +123,7 @@ struct GroupRecordsTests {
             try member.subscribe(["topic"])
             await #expect(throws: ClientError.self) { for try await _ in member.records {} }
             await member.close()
-            #expect(try await committed(cluster) == 0)
+            #expect(try await committed(cluster) == 2)
         }
     }
 }
