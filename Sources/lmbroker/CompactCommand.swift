@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Store
 
 /// `lmbroker compact DIR`: gives a stopped store's free pages back to the file system.
@@ -15,8 +16,9 @@ struct CompactCommand: ParsableCommand {
               lmbroker compact /var/lib/lmbroker
               systemctl start lmbroker
 
-            With --min-free 50 it does nothing while less than half of the file is free, so that it can stand before every start \
-            (ExecStartPre). `lmbroker stat` says how much is free.
+            With --min-free 50 it does nothing while less than half of the file is free, or where there is no store yet, so that it \
+            can stand before every start; let the start go on where it is refused, and give it time (systemd: ExecStartPre=- and \
+            TimeoutStartSec=infinity). `lmbroker stat` says how much is free.
 
             This is not the compaction of topics with cleanup.policy=compact, which the broker does while it serves.
 
@@ -41,6 +43,10 @@ struct CompactCommand: ParsableCommand {
         let outcome: CompactionOutcome
         do {
             if minFree > 0 {
+                if isUnwritten {
+                    if !quiet { print("\(directory) holds no store yet: nothing to do.") }
+                    return
+                }
                 let store = try StoreInspection(of: directory)
                 let free = store.fileByteCount - store.usedByteCount
                 guard free * 100 >= store.fileByteCount * minFree else {
@@ -59,5 +65,12 @@ struct CompactCommand: ParsableCommand {
         if !quiet {
             print("\(directory): \(Figures.bytes(Double(outcome.byteCountAfter))), from \(Figures.bytes(Double(outcome.byteCountBefore)))")
         }
+    }
+
+    /// What a broker's first start finds: no file, or an empty one where a start was cut short.
+    private var isUnwritten: Bool {
+        var file = stat()
+        guard stat(directory + "/data.mdb", &file) == 0 else { return errno == ENOENT }
+        return file.st_size == 0
     }
 }

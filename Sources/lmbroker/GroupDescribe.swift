@@ -56,7 +56,8 @@ struct GroupProgress {
 
         var lag: Int64? {
             guard let committed, let end else { return nil }
-            return max(end - committed, 0)
+            // A broker may say anything: of what is not negative, the difference is a number.
+            return max(max(end, 0) - max(committed, 0), 0)
         }
     }
 
@@ -117,11 +118,13 @@ struct GroupProgress {
                 row.end.map(String.init) ?? (row.isLeaderless ? "-" : "gone"), row.lag.map { Figures.count(Int($0)) } ?? "-",
                 member?.clientID ?? "-", member?.host ?? "-")
         }
-        let lags = rows.compactMap(\.lag)
         let unknown = rows.filter { $0.committed == nil }.count
         let rest = unknown == 0 ? "" : ", without \(unknown) partition\(unknown == 1 ? "" : "s") where nothing is committed"
-        return [heading, ""] + table.lines + ["", "lag in all: \(Figures.count(Int(lags.reduce(0, +))))\(rest)"]
+        return [heading, ""] + table.lines + ["", "lag in all: \(Figures.count(Int(lagInAll)))\(rest)"]
     }
+
+    /// At most what can be counted.
+    private var lagInAll: Int64 { rows.compactMap(\.lag).reduce(0) { sum, lag in lag > Int64.max - sum ? Int64.max : sum + lag } }
 
     var memberLines: [String] {
         if description.members.isEmpty { return [heading, "", "Nobody reads in this group."] }

@@ -137,12 +137,12 @@ private final class DeliveryLines: @unchecked Sendable {
     init(onFailure: @escaping @Sendable () -> Void) { self.onFailure = onFailure }
 
     func write(_ delivery: BatchDelivery) {
-        guard case .success(let first) = delivery.result else { return }
+        guard case .success = delivery.result else { return }
         queue.async { [self] in
             if failure != nil { return }
             do {
-                for number in 0..<Int64(delivery.recordCount) {
-                    try out.print(first < 0 ? "\(delivery.partition)" : "\(delivery.partition) offset \(first + number)")
+                for number in 0..<delivery.recordCount {
+                    if let place = delivery.place(of: number) { try out.print(place) }
                 }
                 try out.flush()
             } catch {
@@ -155,6 +155,15 @@ private final class DeliveryLines: @unchecked Sendable {
     /// Returns when everything is written. Who did not want to read all of it is no failure.
     func finish() throws {
         if let failure = queue.sync(execute: { failure }), !(failure is StandardOutput.ReaderGone) { throw failure }
+    }
+}
+
+extension BatchDelivery {
+    /// Where the record of this number in the batch is now, as far as the broker says; nil where it was not delivered.
+    func place(of number: Int) -> String? {
+        guard case .success(let first) = result else { return nil }
+        // A broker may say anything: the sum wraps.
+        return first < 0 ? "\(partition)" : "\(partition) offset \(first &+ Int64(number))"
     }
 }
 

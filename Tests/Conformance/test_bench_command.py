@@ -9,10 +9,13 @@ import pytest
 
 from broker import BINARY, lmbroker
 from messages import METADATA
+from records import batches
 from waiting import wait_for
-from wire_requests import list_offset
+from wire_requests import fetch_one, list_offset
 
 SHORT = ["--seconds", "1", "--warm-up", "0.3"]
+# One record of so many is timed where it is read.
+READ_PER_TIMING = 17
 PERCENTILES = ["p50", "p90", "p95", "p99", "p99.9", "p99.99", "max"]
 
 
@@ -55,6 +58,14 @@ def test_what_is_produced_is_there_and_is_consumed(broker, connection, topic, co
     assert 10 <= some <= stored
 
 
+def test_values_have_nothing_in_common(broker, connection, topic):
+    """Of one letter out of 26 a codec saves two fifths; more would be what values repeat of each other."""
+    report(broker, "produce", "--topic", topic, "--partitions", "1", "--size", "1000", "--codec", "zstd", *SHORT)
+    fullest = max(batches(fetch_one(connection, topic).records), key=lambda found: found.count)
+    assert fullest.count > 10
+    assert 0.5 < len(fullest.data) / (fullest.count * 1000) < 0.8
+
+
 def test_a_topic_without_a_name_is_gone_afterwards(broker, connection):
     before = topics(connection)
     text = bench(broker, "produce", "--size", "100", *SHORT).stdout
@@ -68,9 +79,20 @@ def test_latency_is_taken_at_the_rate_that_was_asked_for(broker, tmp_path):
     waits = found["acknowledged_ms"]
     # Those due in the two seconds, and the few that were due while the end was written down.
     assert 950 <= waits["records"] <= 1100
+    assert found["late"] < 20
     check_waits(waits, None)
     distribution = (tmp_path / "waits.hgrm").read_text()
     assert distribution.split()[:3] == ["Value", "Percentile", "TotalCount"] and f"Total count    = {waits['records']:12}".split()[-1] in distribution
+
+
+def test_a_rate_that_is_not_held_is_told_and_charged(broker):
+    """Ten gigabytes a second are too many for anything: who was due and was not offered has waited until the end."""
+    found = report(broker, "latency", "--rate", "100000", "--size", "100000", *SHORT)
+    waits = found["acknowledged_ms"]
+    assert 0 < found["late"] <= waits["records"]
+    # All that were due in the measured second, offered or not.
+    assert waits["records"] == pytest.approx(100_000, rel=0.1)
+    assert waits["max"] > 500
 
 
 def test_a_stall_is_charged_to_all_who_were_due(start_broker):
@@ -99,9 +121,21 @@ def test_records_are_timed_from_end_to_end(broker, connection):
     assert found["consumed"]["records"] == pytest.approx(found["produced"]["records"], rel=0.1)
     check_waits(found["acknowledged_ms"], None)
     check_waits(found["end_to_end_ms"], None)
+    # As many of each fetch, however few records come with it.
+    assert abs(found["end_to_end_ms"]["records"] * READ_PER_TIMING - found["acknowledged_ms"]["records"]) <= 3 * READ_PER_TIMING
     full = report(broker, "mixed", "--size", "200", *SHORT)
     assert full["consumed"]["records"] > found["consumed"]["records"]
+    assert (found["failed"], found["unread"], full["failed"], full["unread"]) == (0, 0, 0, 0)
     assert topics(connection) == before
+
+
+def test_what_was_delivered_and_is_not_read_is_a_failure(broker, topic):
+    """The broker refuses every batch, which nobody learns with acks=0."""
+    broker.create_topic(topic, max_message_bytes=1000)
+    done = bench(broker, "mixed", "--topic", topic, "--size", "5000", "--acks", "0", "--rate", "10", "--json", *SHORT, check=False)
+    found = json.loads(done.stdout)
+    assert found["unread"] > 0 and found["consumed"]["records"] == 0
+    assert done.returncode == 1 and "not read" in done.stderr
 
 
 def test_what_cannot_be_is_said_with_its_exit_status(broker, topic):

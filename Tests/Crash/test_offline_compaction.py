@@ -6,12 +6,13 @@ Killed at any moment, or without room for the new file, the store is what it was
 import json
 import os
 import random
+import re
 import subprocess
 import time
 
 import pytest
 
-from broker import BINARY, lmbroker, run_tool, verify
+from broker import BINARY, ROOT, lmbroker, run_tool, verify
 from members import commit, committed
 from records import batch, batches
 from waiting import wait_for
@@ -113,6 +114,33 @@ def test_a_directory_that_is_no_store_is_left_alone(tmp_path):
             done = lmbroker(command, place, check=False)
             assert done.returncode == 1 and len(done.stderr.split()) > 5, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_without_a_store_is_not_held_up(start_broker, tmp_path):
+    """The unit's line that OPERATIONS.md gives: of the binary that the unit starts, and let through where there is nothing to compact."""
+    binary, arguments = re.search(r"^ +ExecStartPre=-(\S+) (compact .*)$", (ROOT / "docs/OPERATIONS.md").read_text(), re.M).groups()
+    assert f"ExecStart={binary} serve" in (ROOT / "config/lmbroker.service").read_text()
+
+    def prepare(directory):
+        return lmbroker(*(str(directory) if word == "/var/lib/lmbroker" else word for word in arguments.split()), check=False)
+
+    broker = start_broker(start=False)
+    for state in ("missing", "empty", "cut short"):
+        if state == "empty":
+            broker.directory.mkdir()
+        if state == "cut short":
+            (broker.directory / "data.mdb").touch()
+        before = list(broker.directory.glob("*"))
+        done = prepare(broker.directory)
+        assert done.returncode == 0 and "no store yet" in done.stdout, f"{state}: {done.stderr}"
+        assert list(broker.directory.glob("*")) == before
+    broker.start()
+    broker.stop()
+    assert prepare(broker.directory).returncode == 0
+    verify(broker.directory)
+    # What is there and is no store is refused as ever.
+    (tmp_path / "data.mdb").write_bytes(b"no store" * 1000)
+    assert prepare(tmp_path).returncode == 1
 
 
 def test_kills_at_any_moment_leave_the_old_store_or_the_new_one(emptied):

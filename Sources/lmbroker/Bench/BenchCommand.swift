@@ -9,7 +9,7 @@ struct BenchCommand: AsyncParsableCommand {
             Works with any Kafka-compatible broker, so that the same client measures all of them:
 
               lmbroker bench produce --size 1024 --partitions 16 --seconds 20
-              lmbroker bench produce --topic filled --records 2000000 && lmbroker bench consume --topic filled
+              lmbroker bench produce --topic filled --seconds 30 && lmbroker bench consume --topic filled
               lmbroker bench latency --rate 1000 --seconds 30 --histogram latency.hgrm
               lmbroker bench mixed --rate 50000 --broker 10.0.0.7:9092 --json
 

@@ -37,13 +37,12 @@ struct BenchConsume: AsyncParsableCommand {
             let consumer = Consumer(cluster, options: options)
             defer { consumer.close() }
             let interruption = Interruption { consumer.close() }
-            let partitions = try await cluster.topic(topic).partitions.map { TopicPartition(topic, $0.index) }
-            let places = { (place: PartitionPlace) in Dictionary(uniqueKeysWithValues: partitions.map { ($0, place) }) }
-            var open = try await Admin(cluster).offsets(places(.latest), isolation: options.isolation)
+            let found = try await cluster.topic(topic)
+            var open = try await Admin(cluster).offsets(found.places(.latest), isolation: options.isolation)
             let meter = BenchMeter()
             let ticker = BenchTicker(meter, isWanted: !json)
             let begin = meter.now
-            for (partition, start) in try await consumer.assign(places(.earliest)) where start >= open[partition] ?? 0 { open[partition] = nil }
+            for (partition, start) in try await consumer.assign(found.places(.earliest)) where start >= open[partition] ?? 0 { open[partition] = nil }
             while !open.isEmpty, meter.now.records < records ?? .max, let fetched = try await consumer.next() {
                 var count = 0
                 var bytes = 0

@@ -10,7 +10,9 @@ struct BenchMixed: AsyncParsableCommand {
         abstract: "Write and read at the same time; time records from end to end.",
         discussion: """
             The reader is at the end of the topic before the first record is written. With --rate records are due by the clock, and \
-            timed from then; without, they come as fast as they are taken.
+            timed from then, those included that could not be offered by the end (late); without, they come as fast as they are \
+            taken. One record in 17 is timed when it is read. Reading ends when all that was delivered is read, or for ten seconds \
+            nothing comes; what is missing then is told as unread, with exit status 1.
             """)
 
     @OptionGroup var client: ClientOptions
@@ -43,7 +45,7 @@ struct BenchMixed: AsyncParsableCommand {
     private func run(_ name: String, _ writing: Cluster, _ reading: Cluster) async throws {
         let reader = try await BenchReader(reading, topic: name)
         let run = BenchRun(time)
-        let writer = BenchWriter(writing, load, timingFrom: run.begin)
+        let writer = BenchWriter(writing, load, during: run)
         let interruption = Interruption { writer.stop() }
         let ticker = BenchTicker(reader.meter, isWanted: !output.json)
         async let read: Void = reader.run(timingFrom: run.begin)
@@ -55,12 +57,14 @@ struct BenchMixed: AsyncParsableCommand {
         await reader.finish(at: writer.meter.now.records)
         try await read
         await ticker.stop()
+        writer.backlog?.record(in: reader.latencies, oneIn: BenchReader.recordsPerTiming)
         try output.write(reader.latencies)
         let report = BenchReport(
             workload: "mixed", settings: load.settings(rate: rate),
             seconds: (marks[0].end.time - marks[0].begin.time) / .seconds(1),
             flows: [.init("produced", from: marks[0].begin, to: marks[0].end), .init("consumed", from: marks[1].begin, to: marks[1].end)],
-            latencies: [("acknowledged", writer.latencies.summary), ("end to end", reader.latencies.summary)], failed: writer.failedCount)
+            latencies: [("acknowledged", writer.latencies.summary), ("end to end", reader.latencies.summary)], failed: writer.failedCount,
+            late: writer.backlog?.count, unread: max(writer.meter.now.records - reader.meter.now.records, 0))
         try concludeBench(report, writer.failure, interruption, json: output.json)
     }
 }
@@ -72,34 +76,46 @@ final class BenchReader: Sendable {
     let latencies = LatencyRecorder()
     private let consumer: Consumer
 
+    /// One record of so many is timed: the histogram is not to be what is measured. A prime, so that of fetches that are alike it is
+    /// not always the same ones.
+    static let recordsPerTiming = 17
+
+    /// Nothing comes any more that has not come for so long.
+    private static let patience = Duration.seconds(10)
+
     init(_ cluster: Cluster, topic: String) async throws {
         consumer = Consumer(cluster)
-        let partitions = try await cluster.topic(topic).partitions
-        try await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { (TopicPartition(topic, $0.index), PartitionPlace.latest) }))
+        try await consumer.assign(cluster.topic(topic).places(.latest))
     }
 
     /// Reads until `finish` has closed the consumer.
     func run(timingFrom begin: ContinuousClock.Instant) async throws {
+        var count = 0
         while let fetched = try await consumer.next() {
-            var count = 0
+            let before = count
             var bytes = 0
             let now = ContinuousClock.now
             try fetched.forEachRecord { record, reader in
                 count += 1
                 guard let value = record.value else { return true }
                 bytes += value.length
-                // At full speed one in so many, as the writer does it; the histogram is not what is measured.
-                if count % 16 == 1, let stamp = BenchRecord.stamp(reader.bytes(value)), stamp >= begin { latencies.record(now - stamp) }
+                if count % Self.recordsPerTiming == 1, let stamp = BenchRecord.stamp(reader.bytes(value)), stamp >= begin {
+                    latencies.record(now - stamp)
+                }
                 return true
             }
-            meter.add(records: count, bytes: bytes)
+            meter.add(records: count - before, bytes: bytes)
         }
     }
 
-    /// Waits for what was delivered to be read, and for no more than ten seconds, then ends the reading.
+    /// Waits for what was delivered to be read, for as long as any of it comes, then ends the reading.
     func finish(at records: Int) async {
-        let deadline = ContinuousClock.now + .seconds(10)
-        while meter.now.records < records, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(20)) }
+        var last = meter.now
+        while last.records < records, ContinuousClock.now < last.time + Self.patience {
+            try? await Task.sleep(for: .milliseconds(20))
+            let now = meter.now
+            if now.records > last.records { last = now }
+        }
         consumer.close()
     }
 }

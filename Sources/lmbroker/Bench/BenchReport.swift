@@ -32,6 +32,10 @@ struct BenchReport {
     var latencies: [(name: String, summary: LatencySummary)] = []
     /// Records that the broker refused or did not answer in time.
     var failed = 0
+    /// Of a run by the clock: records that were due by the end and not offered. Their waits until then are among the latencies.
+    var late: Int?
+    /// Where what is written is read: records that were delivered and not read.
+    var unread: Int?
 
     func print(json: Bool) {
         Swift.print(json ? jsonText : text)
@@ -48,6 +52,8 @@ struct BenchReport {
             lines.append("\(name)  \(percentiles), max \(Self.milliseconds(summary.maxMs)) ms  (\(Figures.count(summary.count)) records)")
         }
         if failed > 0 { lines.append("failed  \(Figures.count(failed)) records") }
+        if let late, late > 0 { lines.append("late  \(Figures.count(late)) records were due and not offered: the rate was not held") }
+        if let unread, unread > 0 { lines.append("unread  \(Figures.count(unread)) records") }
         return lines.joined(separator: "\n")
     }
 
@@ -67,6 +73,8 @@ struct BenchReport {
             }
         }
         out += ",\"measured_seconds\":\(Self.number(seconds, 3)),\"failed\":\(failed)".utf8
+        if let late { out += ",\"late\":\(late)".utf8 }
+        if let unread { out += ",\"unread\":\(unread)".utf8 }
         for flow in flows {
             out += ",\"\(flow.name)\":{\"records\":\(flow.records),\"records_per_s\":\(Self.number(flow.recordsPerSecond, 1)),".utf8
             out += "\"mb_per_s\":\(Self.number(flow.bytesPerSecond / 1e6, 3))}".utf8

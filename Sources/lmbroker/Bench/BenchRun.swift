@@ -49,5 +49,6 @@ func concludeBench(_ report: BenchReport, _ failure: ClientError?, _ interruptio
     if report.failed > 0 {
         throw complaint("\(Figures.count(report.failed)) records were not delivered" + (failure.map { ": \($0)" } ?? ""))
     }
+    if let unread = report.unread, unread > 0 { throw complaint("\(Figures.count(unread)) records were delivered and not read") }
     if interruption.wasInterrupted { throw Outcome.interrupted }
 }

@@ -26,6 +26,13 @@ struct BenchTopicOptions: ParsableArguments {
     }
 }
 
+extension ClusterMetadata.Topic {
+    /// The same place in each partition. One that a broker lists twice is one.
+    func places(_ place: PartitionPlace) -> [TopicPartition: PartitionPlace] {
+        Dictionary(partitions.map { (TopicPartition(name, $0.index), place) }) { $1 }
+    }
+}
+
 /// How long a benchmark runs.
 struct BenchTimeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How long to measure.", valueName: "s"))

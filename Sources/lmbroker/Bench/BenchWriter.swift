@@ -67,18 +67,19 @@ final class BenchWriter: Sendable {
     private let options: BenchLoadOptions
     private let tally: Tally
     private let isStopping = Atomic(false)
-    /// Records offered before it are not timed.
-    private let begin: ContinuousClock.Instant
+    /// Records that were offered, or due, before it begins are not timed.
+    private let time: BenchRun
     private let letters: [UInt8]
+    private let unoffered = Mutex<BenchBacklog?>(nil)
 
     private final class Tally: Sendable {
         let failed = Atomic(0)
         let firstFailure = Mutex<ClientError?>(nil)
     }
 
-    init(_ cluster: Cluster, _ options: BenchLoadOptions, lingerMsByDefault: Int = 5, timingFrom begin: ContinuousClock.Instant) {
+    init(_ cluster: Cluster, _ options: BenchLoadOptions, lingerMsByDefault: Int = 5, during time: BenchRun) {
         self.options = options
-        self.begin = begin
+        self.time = time
         let tally = Tally()
         self.tally = tally
         var producing = options.producerOptions(lingerMsByDefault: lingerMsByDefault)
@@ -91,15 +92,13 @@ final class BenchWriter: Sendable {
             }
         }
         producer = Producer(cluster, options: producing)
-        var random = SystemRandomNumberGenerator()
-        letters = (0..<(options.size + Self.lettersSpare)).map { _ in UInt8.random(in: 65...90, using: &random) }
+        letters = BenchRecord.letters(forValuesOf: options.size)
     }
-
-    /// Values begin at different places of one run of letters.
-    private static let lettersSpare = 1 << 16
 
     var failedCount: Int { tally.failed.load(ordering: .relaxed) }
     var failure: ClientError? { tally.firstFailure.withLock { $0 } }
+    /// What a run by the clock has left behind, once `run` has returned; nil for one without a rate.
+    var backlog: BenchBacklog? { unoffered.withLock { $0 } }
 
     /// No more records are offered.
     func stop() { isStopping.store(true, ordering: .relaxed) }
@@ -148,6 +147,7 @@ final class BenchWriter: Sendable {
         var record = BenchRecord(letters, options)
         let start = ContinuousClock.now
         var count = 0.0
+        defer { charge(BenchBacklog(of: rate, since: start, offered: count, from: time.begin, until: min(time.end, .now))) }
         while failure == nil {
             let due = start + .seconds(count / rate)
             guard wait(until: due) else { return }
@@ -157,6 +157,12 @@ final class BenchWriter: Sendable {
             }
             count += 1
         }
+    }
+
+    /// Who was due by the end and was not offered has waited too.
+    private func charge(_ backlog: BenchBacklog) {
+        backlog.record(in: latencies)
+        unoffered.withLock { $0 = backlog }
     }
 
     /// Sleeps for most of it: the kernel wakes up some tens of microseconds late. False when no more records are wanted.
@@ -201,7 +207,7 @@ final class BenchWriter: Sendable {
     private func offer(
         _ record: inout BenchRecord, to topic: ProducerTopic, timedFrom start: ContinuousClock.Instant?
     ) throws(ClientError) -> Bool {
-        let completion = start.flatMap { $0 >= begin ? timing(from: $0) : nil }
+        let completion = start.flatMap { $0 >= time.begin ? timing(from: $0) : nil }
         let isTaken = try record.withBytes(stamp: start ?? ContinuousClock.now) { (key, value) throws(ClientError) in
             try topic.enqueue(key: key, value: value, completion: completion)
         }
@@ -217,53 +223,3 @@ final class BenchWriter: Sendable {
 }
 
 private typealias Completion = @Sendable (TopicPartition, Result<Int64, ClientError>) -> Void
-
-/// The next record of a benchmark, in a place that is used again for each.
-struct BenchRecord {
-    /// In front of a value that has room for it: when the record was offered, in ns of the monotonic clock.
-    static let stampByteCount = 8
-
-    private let letters: [UInt8]
-    private let size: Int
-    private let keyCount: Int
-    private var value: [UInt8]
-    private var key: [UInt8] = []
-    private var number = 0
-
-    init(_ letters: [UInt8], _ options: BenchLoadOptions) {
-        self.letters = letters
-        size = options.size
-        keyCount = options.keys
-        value = Array(letters.prefix(options.size))
-        advance()
-    }
-
-    mutating func advance() {
-        number += 1
-        if keyCount > 0 { key = Array("\(number % keyCount)".utf8) }
-        guard size > 0 else { return }
-        let from = number &* 131 % (letters.count - size)
-        value.withUnsafeMutableBytes { place in letters.withUnsafeBytes { place.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[from..<(from + size)])) } }
-    }
-
-    mutating func withBytes<R>(
-        stamp: ContinuousClock.Instant, _ body: (_ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer) throws(ClientError) -> R
-    ) throws(ClientError) -> R {
-        if size >= Self.stampByteCount {
-            value.withUnsafeMutableBytes { $0.storeBytes(of: Self.nanoseconds(stamp), as: Int64.self) }
-        }
-        return try key.span.bytes.withUnsafeBytes { (key) throws(ClientError) in
-            try value.span.bytes.withUnsafeBytes { (value) throws(ClientError) in try body(keyCount > 0 ? key : nil, value) }
-        }
-    }
-
-    /// When the record was offered, as its value says.
-    static func stamp(_ value: RawSpan) -> ContinuousClock.Instant? {
-        guard value.byteCount >= stampByteCount else { return nil }
-        return origin + .nanoseconds(value.unsafeLoadUnaligned(as: Int64.self))
-    }
-
-    /// Of this process: stamps mean nothing to others.
-    private static let origin = ContinuousClock.now
-    private static func nanoseconds(_ instant: ContinuousClock.Instant) -> Int64 { Int64((instant - origin) / .nanoseconds(1)) }
-}

@@ -16,7 +16,7 @@ struct BenchWriting: ParsableArguments {
             defer { cluster.close() }
             try await topic.run(on: cluster) { name in
                 let run = BenchRun(time)
-                let writer = BenchWriter(cluster, load, lingerMsByDefault: lingerMsByDefault, timingFrom: run.begin)
+                let writer = BenchWriter(cluster, load, lingerMsByDefault: lingerMsByDefault, during: run)
                 let interruption = Interruption { writer.stop() }
                 let ticker = BenchTicker(writer.meter, isWanted: !output.json)
                 async let writing: Void = writer.run(to: name, rate: rate)
@@ -29,7 +29,7 @@ struct BenchWriting: ParsableArguments {
                 let report = BenchReport(
                     workload: workload, settings: load.settings(rate: rate), seconds: (marks.end.time - marks.begin.time) / .seconds(1),
                     flows: [.init("produced", from: marks.begin, to: marks.end)], latencies: [("acknowledged", writer.latencies.summary)],
-                    failed: writer.failedCount)
+                    failed: writer.failedCount, late: writer.backlog?.count)
                 try concludeBench(report, writer.failure, interruption, json: output.json)
             }
         }

@@ -8,9 +8,9 @@ final class LatencyRecorder: Sendable {
 
     private let histogram = Mutex(Histogram<UInt64>(highestTrackableValue: longestUs, numberOfSignificantValueDigits: .three))
 
-    func record(_ wait: Duration) {
+    func record(_ wait: Duration, count: Int = 1) {
         let microseconds = wait / .microseconds(1)
-        histogram.withLock { _ = $0.record(UInt64(min(max(microseconds, 1), Double(Self.longestUs)))) }
+        histogram.withLock { _ = $0.record(UInt64(min(max(microseconds, 1), Double(Self.longestUs))), count: UInt64(count)) }
     }
 
     var summary: LatencySummary {
