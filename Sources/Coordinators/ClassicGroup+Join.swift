@@ -6,7 +6,8 @@ extension ClassicGroup {
     static let metadataBytesMax = 1 << 20
     /// How many protocols a member may offer; clients have a handful.
     static let protocolsMax = 1_000
-    /// Ids of one group that were given out and not used yet.
+    /// Ids of one group that were given out and not used yet. Past it one of them is forgotten for each new one: its client is told
+    /// UNKNOWN_MEMBER_ID and asks again.
     static let pendingMembersMax = 10_000
     /// As long as Kafka's clients let it be.
     static let groupInstanceIDBytesMax = 249
@@ -76,7 +77,8 @@ extension ClassicGroup {
         } else if caller.version >= 4 {
             // A client that gives up waiting and asks again would leave a member behind each time, so it is only
             // let in with an id that it is known to have (KIP-394).
-            guard pendingMembers.count < Self.pendingMembersMax else { return .coordinatorLoadInProgress }
+            // Which one does not matter: who means it is back long before as many have asked.
+            if pendingMembers.count >= Self.pendingMembersMax { pendingMembers.remove(at: pendingMembers.startIndex) }
             pendingMembers[memberID] = moment.monotonicMs + Int64(request.sessionTimeoutMs)
             checkSessions(by: moment.monotonicMs + Int64(request.sessionTimeoutMs))
             answer(caller.token, .join(JoinGroupResponse { ($0.errorCode, $0.memberID) = (.memberIDRequired, memberID) }))

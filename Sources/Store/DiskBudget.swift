@@ -31,6 +31,8 @@ struct DiskBudget {
     private static let ampleByteCount = 64 << 20
     /// How long the same words of the file system are doubted after a commit that found no room, in ns.
     private static let doubtNs: UInt64 = 60_000_000_000
+    /// `O_TMPFILE`, which Swift does not see.
+    private static let unnamed: Int32 = 0o20_000_000 | O_DIRECTORY
 
     init(directory: String, maxBytes: Int?, mapByteCount: Int, fileByteCount: Int) {
         self.directory = Array(directory.utf8CString)
@@ -131,10 +133,15 @@ struct DiskBudget {
         admittedSinceCount = admittedInCommit
     }
 
-    /// Whether an I/O error can be laid to a file system without room: LMDB reports a short write as EIO.
+    /// Whether an I/O error can be laid to a file system without room, or a quota that is used up: LMDB reports a short write as EIO.
     func looksFull(needing byteCount: Int) -> Bool {
+        let byteCount = max(byteCount, 1 << 20)
         var status = statvfs()
-        guard statvfs(directory, &status) == 0 else { return false }
-        return spaceInBytes(UInt64(status.f_bavail), of: UInt64(status.f_frsize)) < max(byteCount, 1 << 20)
+        if statvfs(directory, &status) == 0, spaceInBytes(UInt64(status.f_bavail), of: UInt64(status.f_frsize)) < byteCount { return true }
+        // Of a quota the system does not tell; it shows when room is asked for.
+        let file = open(directory, Self.unnamed | O_WRONLY | O_CLOEXEC, 0o600)
+        guard file >= 0 else { return false }
+        defer { close(file) }
+        return [ENOSPC, EDQUOT].contains(posix_fallocate(file, 0, byteCount))
     }
 }

@@ -14,7 +14,7 @@ public struct TimestampedOffset: Sendable, Equatable {
 /// Finding offsets by time (ListOffsets) and by age (retention).
 extension LogReader {
     // What came compressed was not looked into when it was produced, and its header may lie. So a search opens no more of it than the
-    // caller allows, and where one cannot be opened, or there is no more of the allowance, its header is believed.
+    // caller allows, and where one cannot be opened, holds no such record, or there is no more of the allowance, its header is believed.
 
     /// The first record, in offset order, whose timestamp is `timestamp` or later. Nil where there is none.
     /// - Parameter openableBytes: What may come out of compressed batches; what does is taken off.
@@ -187,7 +187,8 @@ private struct ArraySink: RecordSink {
             while let record = try reader.next() {
                 if record.offset >= logStart, wanted(record.timestamp) { return (record.timestamp, record.offset) }
             }
-            return nil
+            // Where all of it was looked at, the header has lied. To go on would be to read all that follows for it, at each search.
+            return isCompressed && header.baseOffset >= logStart && wanted(told.timestamp) ? told : nil
         } catch {
             if isCompressed { return told }
             throw .corrupt("the batch at offset \(header.baseOffset) cannot be read: \(error)")

@@ -206,7 +206,7 @@ public enum BrokerKeys {
             about: "How many milliseconds pass between two looks for offsets past their retention."),
         ConfigurationKey(
             "offset.metadata.max.bytes", .groups, .int(0...131_072), default: "4096",
-            about: "The most bytes of metadata that a consumer may commit with an offset."),
+            about: "The most bytes of metadata that a consumer may commit with an offset; no string of a request has more than 32,767."),
     ]
 
     private static let transactions: [ConfigurationKey] = [

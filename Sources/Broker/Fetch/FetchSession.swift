@@ -18,13 +18,13 @@ final class FetchSession: Sendable {
         /// By target.
         var told: [Told]
         var order: [Int32]
-        var indices: [FetchTarget.Key: Int32] = [:]
+        /// Of `targets`, by topic and partition.
+        var indices: [FetchTopicKey: [Int32: Int32]] = [:]
         var lastUsed: NIODeadline
 
         mutating func index() {
             indices = [:]
-            indices.reserveCapacity(targets.count)
-            for (index, target) in targets.enumerated() { indices[target.key] = Int32(index) }
+            for (index, target) in targets.enumerated() { indices[target.topicKey, default: [:]][target.index] = Int32(index) }
         }
     }
 
@@ -55,36 +55,39 @@ final class FetchSession: Sendable {
             state.epoch = state.epoch == .max ? 1 : state.epoch + 1
             state.lastUsed = now
             for topic in request.topics { change(&state, topic, store) }
-            if !request.forgottenTopicsData.isEmpty {
-                forget(
-                    &state,
-                    Set(
-                        request.forgottenTopicsData.flatMap { topic in
-                            let key = FetchTopicKey(name: topic.topic, id: topic.topicID)
-                            return topic.partitions.map { FetchTarget.Key(topic: key, index: $0) }
-                        }))
-            }
+            forget(&state, request.forgottenTopicsData)
             return FetchPlan(targets: state.targets, order: state.order, session: self, isIncremental: true)
         }
     }
 
     private func change(_ state: inout State, _ topic: FetchRequest.Topic, _ store: Store) {
+        if topic.partitions.isEmpty { return }
+        let key = FetchTopicKey(name: topic.topic, id: topic.topicID)
+        var known = state.indices.removeValue(forKey: key) ?? [:]
+        defer { state.indices[key] = known }
         for partition in topic.partitions {
-            var target = FetchTarget(topic, partition, usesTopicID: usesTopicIDs)
-            if let index = state.indices[target.key] {
+            if let index = known[partition.partition] {
                 state.targets[Int(index)].update(partition)
                 continue
             }
+            var target = FetchTarget(topic, partition, usesTopicID: usesTopicIDs)
             target.resolve(in: store)
-            state.indices[target.key] = Int32(state.targets.count)
+            known[partition.partition] = Int32(state.targets.count)
             state.order.append(Int32(state.targets.count))
             state.targets.append(target)
             state.told.append(Told())
         }
     }
 
-    private func forget(_ state: inout State, _ forgotten: Set<FetchTarget.Key>) {
-        let kept = state.order.filter { !forgotten.contains(state.targets[Int($0)].key) }
+    /// A request may name any number of partitions here: only those that the session knows are taken notice of.
+    private func forget(_ state: inout State, _ topics: [FetchRequest.ForgottenTopic]) {
+        var forgotten = Set<Int32>()
+        for topic in topics {
+            guard let known = state.indices[FetchTopicKey(name: topic.topic, id: topic.topicID)] else { continue }
+            for partition in topic.partitions { if let index = known[partition] { forgotten.insert(index) } }
+        }
+        if forgotten.isEmpty { return }
+        let kept = state.order.filter { !forgotten.contains($0) }
         state.targets = kept.map { state.targets[Int($0)] }
         state.told = kept.map { state.told[Int($0)] }
         state.order = Array(0..<Int32(kept.count))

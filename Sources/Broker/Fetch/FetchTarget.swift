@@ -42,13 +42,7 @@ struct FetchTarget: Sendable {
         lastFetchedEpoch = partition.lastFetchedEpoch
     }
 
-    /// Tells the partitions of a session apart.
-    struct Key: Hashable {
-        var topic: FetchTopicKey
-        var index: Int32
-    }
-
-    var key: Key { Key(topic: FetchTopicKey(name: topicName, id: topicID), index: index) }
+    var topicKey: FetchTopicKey { FetchTopicKey(name: topicName, id: topicID) }
 
     /// What a client asks for anew of a partition that a session, or an earlier place in the same fetch, has named.
     mutating func update(_ request: FetchRequest.Partition) {
