@@ -21,10 +21,21 @@ public final class Consumer: Sendable {
         var waiter: CheckedContinuation<Void, Never>?
         /// Who waits is to look around, though there are no records.
         var isPoked = false
-        /// Of what a loop over single records unpacks, the next that it has not handed out.
-        var unpacking: (partition: TopicPartition, offset: Int64)?
+        /// What a loop over single records unpacks, and the next of it that is not handed out.
+        var unpacking: (fetched: FetchedRecords, offset: Int64)?
         /// Partitions that are not read for now, and where they go on.
         var paused: [TopicPartition: PartitionPlace] = [:]
+
+        /// What a loop that is over has not handed out comes next.
+        mutating func takeBack() {
+            guard let (fetched, offset) = unpacking else { return }
+            unpacking = nil
+            guard offset < fetched.nextOffset else { return }
+            var rest = fetched
+            rest.firstOffset = offset
+            ready.prepend(rest)
+            byteCount += rest.byteCount
+        }
     }
 
     public let cluster: Cluster
@@ -84,14 +95,14 @@ public final class Consumer: Sendable {
             if pausing {
                 for (partition, place) in fetched {
                     // What is fetched and not handed out comes again.
-                    let unpacked = state.unpacking.flatMap { $0.partition == partition ? $0.offset : nil }
+                    let unpacked = state.unpacking.flatMap { $0.fetched.partition == partition ? $0.offset : nil }
                     let waiting = state.ready.first { $0.partition == partition }?.firstOffset
                     state.paused[partition] = (unpacked ?? waiting).map { PartitionPlace.offset($0) } ?? place
                 }
             } else {
                 for partition in partitions { state.paused[partition] = nil }
             }
-            if let unpacking = state.unpacking, partitions.contains(unpacking.partition) { state.unpacking = nil }
+            if let unpacking = state.unpacking, partitions.contains(unpacking.fetched.partition) { state.unpacking = nil }
             state.ready.removeAll { partitions.contains($0.partition) }
             state.byteCount = state.ready.reduce(0) { $0 + $1.byteCount }
         }
@@ -114,8 +125,9 @@ public final class Consumer: Sendable {
         return offset
     }
 
-    /// False where the partition is not read.
-    private func move(_ partition: TopicPartition, to offset: Int64) -> Bool {
+    /// False where the partition is not read. On the event loop.
+    @discardableResult
+    func move(_ partition: TopicPartition, to offset: Int64) -> Bool {
         let isPaused = state.withLock { state in
             guard state.paused[partition] != nil else { return false }
             state.paused[partition] = .offset(offset)
@@ -197,10 +209,11 @@ public final class Consumer: Sendable {
     /// - Parameter unpacking: The records count as handed out one by one, when `handOut` is told.
     func takeReady(unpacking: Bool) throws(ClientError) -> FetchedRecords? {
         let (records, failure, hasRoom) = state.withLock { state -> (FetchedRecords?, ClientError?, Bool) in
+            state.takeBack()
             if let records = state.ready.popFirst() {
                 let before = state.byteCount
                 state.byteCount -= records.byteCount
-                state.unpacking = unpacking ? (partition: records.partition, offset: records.firstOffset) : nil
+                if unpacking { state.unpacking = (records, records.firstOffset) }
                 // Told once when there is room again, not for each batch.
                 return (records, nil, before >= options.bufferByteCountMax && state.byteCount < options.bufferByteCountMax)
             }
@@ -217,6 +230,7 @@ public final class Consumer: Sendable {
         state.withLock { state in
             state.isClosed = true
             state.ready = []
+            state.unpacking = nil
         }
         wake()
         cluster.eventLoop.execute { [fetcher] in fetcher.close() }
@@ -257,11 +271,15 @@ extension Consumer: RecordSource {
 
     func handOut(_ record: ConsumedRecord) -> Bool {
         state.withLock { state in
-            guard let unpacking = state.unpacking, unpacking.partition == record.partition else { return false }
-            state.unpacking = (record.partition, record.offset &+ 1)
+            guard state.unpacking?.fetched.partition == record.partition else { return false }
+            state.unpacking?.offset = record.offset &+ 1
             return true
         }
     }
 
-    func finish(before offset: Int64?) { state.withLock { $0.unpacking = nil } }
+    func finish(before offset: Int64) { state.withLock { $0.unpacking = nil } }
+
+    func pass(to rest: FetchedRecords) {
+        state.withLock { if $0.unpacking?.fetched.partition == rest.partition { $0.unpacking = (rest, rest.firstOffset) } }
+    }
 }

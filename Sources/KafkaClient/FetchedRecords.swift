@@ -6,7 +6,7 @@ public import KafkaProtocol
 public struct FetchedRecords: Sendable {
     public let partition: TopicPartition
     /// Records before it came along in their batch, and are passed over.
-    public let firstOffset: Int64
+    public internal(set) var firstOffset: Int64
     /// The offset behind the last record.
     public let nextOffset: Int64
     /// The epoch of the leader that took in the last of the batches (KIP-101), −1 when unknown.
@@ -15,6 +15,8 @@ public struct FetchedRecords: Sendable {
     public let highWatermark: Int64
     /// Bytes of all batches, compressed as they are.
     public var byteCount: Int { slice.length }
+    /// Of batches at the front that are not looked at again, whatever they hold.
+    var passedByteCount = 0
     let frame: Frame
     let slice: FrameSlice
     let aborted: [FetchResponse.AbortedTransaction]
@@ -76,10 +78,19 @@ struct BatchWalk {
     private let fetched: FetchedRecords
     private var position: Int
     private var filter: AbortedFilter
+    private var nextOffset: Int64
+
+    /// What comes behind the batch that was looked at last.
+    var rest: FetchedRecords {
+        var rest = fetched
+        (rest.firstOffset, rest.passedByteCount) = (nextOffset, position - fetched.slice.offset)
+        return rest
+    }
 
     init(_ fetched: FetchedRecords) {
         self.fetched = fetched
         position = fetched.slice.offset
+        nextOffset = fetched.firstOffset
         filter = AbortedFilter(fetched.aborted)
     }
 
@@ -91,15 +102,17 @@ struct BatchWalk {
             guard let header = RecordBatchHeader(fetched.frame.span, at: position) else { throw fetched.damage("a batch is cut short") }
             let (start, end) = (position, position + header.byteCount)
             position = end
+            nextOffset = max(nextOffset, header.nextOffset)
+            let isPassed = end - fetched.slice.offset <= fetched.passedByteCount
             let checksum = fetched.frame.span.extracting(start..<end).withUnsafeBytes { RecordBatchHeader.checksum(ofBatch: $0) }
-            guard checksum == header.crc else {
+            guard isPassed || checksum == header.crc else {
                 throw fetched.damage("the batch at offset \(header.baseOffset) does not match its checksum")
             }
             if header.isControl {
                 if isCommittedOnly { filter.end(header) }
                 continue
             }
-            if isCommittedOnly, filter.drops(header) { continue }
+            if isPassed || isCommittedOnly && filter.drops(header) { continue }
             return Batch(header: header, records: start + RecordBatchHeader.headerByteCount..<end)
         }
         return nil

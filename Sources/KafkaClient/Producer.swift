@@ -44,6 +44,15 @@ public final class Producer: Sendable {
         }
     }
 
+    /// Looks again where the topic is not known to have the partition: it may have been given more.
+    func topic(_ name: String, with partition: Int32?) async throws(ClientError) -> ProducerTopic {
+        let topic = try await topic(name)
+        if let partition, partition >= topic.partitionCount {
+            learn(try await cluster.retrying { () async throws(ClientError) in try await self.cluster.refresh([name]) })
+        }
+        return topic
+    }
+
     /// Writes one record and waits until it is delivered. Many may be waited for at once, and travel together.
     ///
     /// - Parameters:
@@ -52,12 +61,12 @@ public final class Producer: Sendable {
     public func send(
         key: [UInt8]?, value: [UInt8]?, headers: [RecordHeader] = [], timestampMs: Int64? = nil, to topic: String, partition: Int32? = nil
     ) async throws(ClientError) -> RecordPosition {
-        let topic = try await self.topic(topic)
+        let topic = try await self.topic(topic, with: partition)
         while true {
             if let promise = try take(key, value, headers, timestampMs, topic, partition) {
                 do { return try await promise.futureResult.get() } catch { throw error as? ClientError ?? .closed }
             }
-            await room()
+            await inbox.room(for: RecordBatchBuilder.greatestByteCount(key: key?.count ?? 0, value: value?.count ?? 0, headers: headers))
         }
     }
 

@@ -18,6 +18,8 @@ final class ProducerBatch: QueuedBatch, @unchecked Sendable {
     var place: (identity: ProducerIdentity, sequence: Int32)?
     /// Why it was not delivered yet.
     var lastFailure: ClientError?
+    /// An answer is missing, or does not say that nothing was written.
+    var mayBeWritten = false
     /// What goes over the wire, once `seal` has made it.
     private(set) var sealed = ByteBuffer()
     private var sealedPlace: (identity: ProducerIdentity, sequence: Int32)?

@@ -8,7 +8,13 @@ final class ProducerInbox: Sendable {
         var closed: [ProducerBatch] = []
         var isPumpDue = false
         var isClosed = false
-        var waiters: [CheckedContinuation<Void, Never>] = []
+        var waiters: [Waiter] = []
+    }
+
+    private struct Waiter {
+        /// Of the record that there was no room for.
+        var byteCount: Int
+        var continuation: CheckedContinuation<Void, Never>
     }
 
     private let state = Mutex(State())
@@ -47,7 +53,7 @@ final class ProducerInbox: Sendable {
             defer { state.waiters = [] }
             return state.waiters
         }
-        for waiter in waiters { waiter.resume() }
+        for waiter in waiters { waiter.continuation.resume() }
     }
 
     // MARK: Room
@@ -61,29 +67,32 @@ final class ProducerInbox: Sendable {
         return false
     }
 
-    /// Whether it is worth trying again: a quarter is free, and the record that had no room last would have it.
-    private func isRoomy(_ buffered: Int) -> Bool {
-        buffered == 0 || buffered <= min(byteCountMax / 4 * 3, byteCountMax - wantedByteCount.load(ordering: .relaxed))
+    /// Whether it is worth trying again: a quarter is free, and the record would have room.
+    private func isRoomy(_ buffered: Int, for byteCount: Int) -> Bool {
+        buffered == 0 || buffered <= min(byteCountMax / 4 * 3, byteCountMax - byteCount)
     }
 
     /// Counts a batch out, and lets those who wait for room try again when there may be some.
     func release(_ byteCount: Int) {
         let after = bufferedByteCount.subtract(byteCount, ordering: .sequentiallyConsistent).newValue
-        guard isRoomy(after) else { return }
+        // Not even for the smallest.
+        guard isRoomy(after, for: 0) else { return }
         let waiters = state.withLock { state in
-            defer { state.waiters = [] }
-            return state.waiters
+            let waiters = state.waiters
+            state.waiters = waiters.filter { !isRoomy(after, for: $0.byteCount) }
+            return waiters.filter { isRoomy(after, for: $0.byteCount) }
         }
-        for waiter in waiters { waiter.resume() }
+        for waiter in waiters { waiter.continuation.resume() }
     }
 
-    /// Returns when there may be room.
-    func room() async {
+    /// Returns when there may be room for a record of so many bytes, or else for the one that there was none for last.
+    func room(for byteCount: Int? = nil) async {
+        let byteCount = byteCount ?? wantedByteCount.load(ordering: .relaxed)
         await withCheckedContinuation { continuation in
             let isWaiting = state.withLock { state in
                 // Looked at under the lock: a release that came before is seen here, one that comes after sees the waiter.
-                guard !state.isClosed, !isRoomy(bufferedByteCount.load(ordering: .sequentiallyConsistent)) else { return false }
-                state.waiters.append(continuation)
+                guard !state.isClosed, !isRoomy(bufferedByteCount.load(ordering: .sequentiallyConsistent), for: byteCount) else { return false }
+                state.waiters.append(Waiter(byteCount: byteCount, continuation: continuation))
                 return true
             }
             if !isWaiting { continuation.resume() }

@@ -17,7 +17,8 @@ public struct ProducerOptions: Sendable {
     /// Numbers batches so that trying again neither repeats nor reorders them (KIP-98). Needs `Acknowledgement.all`.
     public var isIdempotent = true
     public var codec = CompressionCodec.none
-    /// A batch is sent once it holds this many bytes before compression. One that its topic does not take is split (KIP-126).
+    /// A batch is sent once it holds this many bytes before compression. One that its topic does not take is split (KIP-126), but for
+    /// one of an idempotent producer that may be there already.
     public var batchByteCount = 256 << 10
     /// A batch that is not full is sent this long after its first record.
     public var linger = TimeAmount.milliseconds(5)

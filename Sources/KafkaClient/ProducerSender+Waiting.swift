@@ -50,29 +50,34 @@ extension ProducerSender {
     }
 
     /// Asks who leads the partitions that have something to send, unless that is being asked already.
-    /// - Parameter others: Topics to ask for besides.
+    /// - Parameter others: Topics to ask for besides, with a later question where this one does not.
     func refresh(_ others: [String] = []) {
+        topicsToLook.formUnion(others)
         guard !isRefreshing else { return }
         isRefreshing = true
-        let topics = Array(Set(lanes.values.lazy.filter { !$0.queue.isEmpty }.map(\.partition.topic)).union(others))
+        let topics = topicsToLook.union(lanes.values.lazy.filter { !$0.queue.isEmpty }.map(\.partition.topic))
         let delay = refreshFailures == 0 ? TimeAmount.zero : cluster.options.backoff.delay(attempt: refreshFailures)
         eventLoop.scheduleTask(in: delay) { [cluster, eventLoop] in
             Task {
-                let metadata = try? await cluster.refresh(topics)
-                eventLoop.execute { self.refreshed(metadata) }
+                let metadata = try? await cluster.refresh(Array(topics))
+                eventLoop.execute { self.refreshed(topics, metadata) }
             }
         }
     }
 
-    private func refreshed(_ metadata: ClusterMetadata?) {
+    private func refreshed(_ topics: Set<String>, _ metadata: ClusterMetadata?) {
         isRefreshing = false
-        if let metadata { producer?.learn(metadata) }
+        if let metadata {
+            producer?.learn(metadata)
+            topicsToLook.subtract(topics)
+        }
         var isComplete = metadata != nil
         for lane in lanes.values {
             if let metadata { lane.leader = metadata.leader(of: lane.partition) }
             if lane.leader == nil, !lane.queue.isEmpty { isComplete = false }
         }
         refreshFailures = isComplete ? 0 : refreshFailures + 1
+        if metadata != nil, !topicsToLook.isEmpty { refresh() }
         leaveOldLines()
         for lane in lanes.values { stand(lane) }
         pump()

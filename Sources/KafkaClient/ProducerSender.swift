@@ -19,6 +19,8 @@ final class ProducerSender: @unchecked Sendable {
     var isAskingIdentity = false
     var isRefreshing = false
     var refreshFailures = 0
+    /// To be asked for with the next question, though they may have nothing to send.
+    var topicsToLook: Set<String> = []
     var topicWatch: RepeatedTask?
     var wakeUp: (task: Scheduled<Void>, deadline: NIODeadline)?
     var outstanding = OutstandingBatches()
@@ -165,10 +167,12 @@ final class ProducerSender: @unchecked Sendable {
             guard options.isIdempotent, gate?.isForGood(answer.errorCode, batch) != true else { return fail(batch, answer) }
             lane.queue.refuseSequence(of: batch)
             postpone(lane)
-        case .messageTooLarge where batch.recordCount > 1:
+        // Under its numbers the broker would not know halves of what it has: they would be written twice.
+        case .messageTooLarge where batch.recordCount > 1 && !(options.isIdempotent && batch.mayBeWritten):
             split(batch, answer)
         case let code where code.isRetriable:
             batch.lastFailure = failure(batch, answer)
+            if code.leavesOpenWhatWasWritten { batch.mayBeWritten = true }
             lane.queue.retry(batch)
             postpone(lane)
             if code.asksForMetadata { refresh() }
@@ -181,6 +185,7 @@ final class ProducerSender: @unchecked Sendable {
     private func split(_ batch: ProducerBatch, _ answer: ProduceResponse.Partition) {
         do throws(RecordError) {
             let halves = try batch.halves()
+            for half in halves { half.lastFailure = failure(batch, answer) }
             batch.lane.queue.split(batch, into: halves)
             outstanding.replace(batch, with: halves)
             stand(batch.lane)
@@ -208,7 +213,7 @@ final class ProducerSender: @unchecked Sendable {
         for batch in batches {
             // Closed by this producer itself, after another request on the same connection had failed.
             if failure.isRetriable || failure == .closed {
-                batch.lastFailure = failure
+                (batch.lastFailure, batch.mayBeWritten) = (failure, true)
                 batch.lane.queue.retry(batch)
                 stand(batch.lane)
             } else {
@@ -245,6 +250,9 @@ final class ProducerSender: @unchecked Sendable {
 }
 
 extension ErrorCode {
+    /// Errors of batches that the leader has appended, or may have.
+    var leavesOpenWhatWasWritten: Bool { self == .requestTimedOut || self == .notEnoughReplicasAfterAppend }
+
     /// Errors that mean that what is known of leaders is out of date.
     var asksForMetadata: Bool {
         switch self {

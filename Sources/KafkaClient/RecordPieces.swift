@@ -3,6 +3,7 @@ import KafkaProtocol
 /// Takes single records out of a fetch, copied piece by piece: a few bytes may unpack to very many of them.
 struct RecordPieces {
     private static let recordCountMax = 1_000
+    private static let byteCountMax = 1 << 20
 
     let fetched: FetchedRecords
     private var batches: BatchWalk
@@ -17,6 +18,9 @@ struct RecordPieces {
         self.fetched = fetched
         batches = BatchWalk(fetched)
     }
+
+    /// What comes behind the batch that is being taken apart, or that cannot be.
+    var rest: FetchedRecords { batches.rest }
 
     /// The next record, nil behind the last one.
     /// - Throws: `malformed` for a batch whose checksum or records are wrong.
@@ -42,9 +46,13 @@ struct RecordPieces {
         var records: [ConsumedRecord] = []
         var reader = RecordReader(bytes.span.bytes.extracting(position..<bytes.count), of: header)
         var isOver = false
-        while records.count < Self.recordCountMax {
+        while records.count < Self.recordCountMax, end - position < Self.byteCountMax {
             let next: Record?
-            do throws(RecordError) { next = try reader.next() } catch { throw fetched.damage("\(error)") }
+            do throws(RecordError) { next = try reader.next() } catch {
+                // What comes before it is handed out first.
+                if records.isEmpty { throw fetched.damage("\(error)") }
+                break
+            }
             guard let record = next else {
                 isOver = true
                 break

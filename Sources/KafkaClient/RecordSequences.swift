@@ -52,8 +52,10 @@ protocol RecordSource: Sendable {
     func nextToUnpack() async throws(ClientError) -> FetchedRecords?
     /// Counts the record as handed out. False when it must not be: its partition is read from elsewhere since, or not at all.
     func handOut(_ record: ConsumedRecord) -> Bool
-    /// All that was handed out is worked on, and no more comes of what was fetched last. Without an offset: of what can be read.
-    func finish(before offset: Int64?)
+    /// All that was handed out is worked on, and no more comes of what was fetched last.
+    func finish(before offset: Int64)
+    /// All that was handed out is worked on; what comes next cannot be read, and who goes on does so behind it.
+    func pass(to rest: FetchedRecords)
 }
 
 /// What comes, record by record, each with bytes of its own.
@@ -86,7 +88,7 @@ public struct RecordSequence: AsyncSequence, Sendable {
             guard var pieces = rest.take() else { return nil }
             let next: ConsumedRecord?
             do throws(ClientError) { next = try pieces.next() } catch {
-                source.finish(before: nil)
+                source.pass(to: pieces.rest)
                 throw error
             }
             guard let record = next else {
@@ -106,7 +108,8 @@ extension Consumer {
     /// `for try await fetched in consumer.batches`. One loop at a time; a failure ends it, and another goes on behind it.
     public var batches: BatchSequence { BatchSequence { [self] () async throws(ClientError) in try await next() } }
 
-    /// `for try await record in consumer.records`. What a loop that is left has not handed out of the last batches is lost to the next one.
+    /// `for try await record in consumer.records`. One loop at a time; where one is left, or ended by what cannot be read, another goes on
+    /// behind it.
     public var records: RecordSequence { RecordSequence(source: self) }
 }
 
@@ -114,7 +117,7 @@ extension GroupConsumer {
     /// `for try await fetched in consumer.batches`. Each is done, and may be committed, when the next is asked for.
     public var batches: BatchSequence { BatchSequence { [self] () async throws(ClientError) in try await next() } }
 
-    /// `for try await record in consumer.records`. A record is done when the next is asked for, or when it is committed by its owner:
+    /// `for try await record in consumer.records`. A record is done when the loop asks for the next, or when it is committed by its owner:
     /// one at which a loop is left comes again, here or with whoever has its partition next, unless `done(before:)` says otherwise.
     public var records: RecordSequence { RecordSequence(source: self) }
 }

@@ -16,8 +16,8 @@ struct CompactCommand: ParsableCommand {
               lmbroker compact /var/lib/lmbroker
               systemctl start lmbroker
 
-            With --min-free 50 it does nothing while less than half of the file is free, or where there is no store yet, so that it \
-            can stand before every start; let the start go on where it is refused, and give it time (systemd: ExecStartPre=- and \
+            With --min-free 50 it does nothing while less than half of the file is free, or where the directory holds no store yet, so \
+            that it can stand before every start; let the start go on where it is refused, and give it time (systemd: ExecStartPre=- and \
             TimeoutStartSec=infinity). `lmbroker stat` says how much is free.
 
             This is not the compaction of topics with cleanup.policy=compact, which the broker does while it serves.
@@ -67,10 +67,10 @@ struct CompactCommand: ParsableCommand {
         }
     }
 
-    /// What a broker's first start finds: no file, or an empty one where a start was cut short.
+    /// What a broker's first start finds: a directory without a file, or with an empty one where a start was cut short.
     private var isUnwritten: Bool {
         var file = stat()
-        guard stat(directory + "/data.mdb", &file) == 0 else { return errno == ENOENT }
-        return file.st_size == 0
+        if stat(directory + "/data.mdb", &file) == 0 { return file.st_size == 0 }
+        return errno == ENOENT && stat(directory, &file) == 0
     }
 }

@@ -14,11 +14,11 @@ struct RecordPrinter {
     private var open: Set<TopicPartition>?
 
     /// - Parameters:
-    ///   - starts: Where each partition begins, to tell when all have ended; nil to be told when it is done.
+    ///   - starts: Where each partition begins, as far as that is known, to tell when all have ended; nil to be told when it is done.
     ///   - ends: Nil to go on for ever.
     init(view: RecordView, filter: RecordFilter, starts: [TopicPartition: Int64]?, ends: [TopicPartition: Int64]?, limit: Int?) {
         (self.view, self.filter, left, self.ends) = (view, filter, limit, ends ?? [:])
-        if let starts, let ends { open = Set(ends.filter { end in starts[end.key].map { $0 < end.value } ?? false }.keys) }
+        if let starts, let ends { open = Set(ends.filter { end in starts[end.key].map { $0 < end.value } ?? true }.keys) }
     }
 
     /// Whether there was to be an end at all.

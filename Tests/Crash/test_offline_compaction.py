@@ -125,7 +125,9 @@ def test_a_start_without_a_store_is_not_held_up(start_broker, tmp_path):
         return lmbroker(*(str(directory) if word == "/var/lib/lmbroker" else word for word in arguments.split()), check=False)
 
     broker = start_broker(start=False)
-    for state in ("missing", "empty", "cut short"):
+    # A directory that is not there may be a mistyped one.
+    assert prepare(broker.directory).returncode == 1 and not broker.directory.exists()
+    for state in ("empty", "cut short"):
         if state == "empty":
             broker.directory.mkdir()
         if state == "cut short":

@@ -103,6 +103,35 @@ struct ConsumerFlowTests {
         }
     }
 
+    @Test func whatLoopsThatAreLeftHaveNotHandedOutComesToOthers() async throws {
+        try await withConsumer { consumer in
+            var offsets: [Int32: [Int64]] = [:]
+            for number in 0..<3 * Self.count {
+                // Left at its first record, or after a few of them.
+                var left = number % 4
+                for try await record in consumer.records {
+                    offsets[record.partition.partition, default: []].append(record.offset)
+                    left -= 1
+                    if left < 0 { break }
+                }
+                if offsets.values.map(\.count).reduce(0, +) >= 2 * Self.count { break }
+            }
+            // What is left of the last one comes first to who reads otherwise.
+            offsets = try await readToTheEnd(consumer, [0, 1, 2], after: offsets)
+            for partition in Int32(0)..<3 { #expect(offsets[partition] == Array(0..<Int64(Self.count)), "partition \(partition)") }
+        }
+    }
+
+    @Test func aLoopOverRecordsEndsWithItsConsumer() async throws {
+        try await withConsumer { consumer in
+            var records = consumer.records.makeAsyncIterator()
+            _ = try await records.next()
+            consumer.close()
+            let record = try await records.next()
+            #expect(record == nil)
+        }
+    }
+
     @Test func aLoopOverRecordsHandsOutNothingOfWhatIsPausedOrReadFromElsewhere() async throws {
         try await withConsumer { consumer in
             let (first, second, end) = (TopicPartition("t", 0), TopicPartition("t", 1), Int64(Self.count - 1))

@@ -126,6 +126,35 @@ struct RecordPiecesTests {
         #expect(records == wanted)
     }
 
+    /// Several of them are more than a piece.
+    @Test func largeRecordsAreTheSame() throws {
+        var builder = RecordBatchBuilder()
+        for number in UInt8(0)..<5 { builder.append(key: nil, value: Array(repeating: number, count: 700_000), headers: [], timestamp: 0) }
+        let fetched = fetched(try builder.finish(codec: .none), from: 0)
+        var pieces = RecordPieces(fetched)
+        var records: [ConsumedRecord] = []
+        while let record = try pieces.next() { records.append(record) }
+        let wanted = try fetched.records()
+        #expect(records.count == 5 && records == wanted)
+    }
+
+    @Test func whatComesBeforeARecordThatIsDamagedIsUnpacked() throws {
+        var bytes = try batch(0..<10, .none)
+        bytes.withUnsafeMutableBytes { bytes in
+            // One more than there are, as drawn at `RecordBatchHeader`.
+            bytes.storeBytes(of: Int32(11).bigEndian, toByteOffset: 57, as: Int32.self)
+            let checksum = RecordBatchHeader.checksum(ofBatch: UnsafeRawBufferPointer(bytes))
+            bytes.storeBytes(of: checksum.bigEndian, toByteOffset: 17, as: UInt32.self)
+        }
+        var pieces = RecordPieces(fetched(try bytes + batch(10..<12, .none), from: 0))
+        var offsets: [Int64] = []
+        #expect(throws: ClientError.self) { while let record = try pieces.next() { offsets.append(record.offset) } }
+        #expect(offsets == Array(0..<10))
+        #expect(pieces.rest.firstOffset == 10)
+        let rest = try pieces.rest.records()
+        #expect(rest.map(\.offset) == [10, 11])
+    }
+
     @Test func whatComesBeforeDamageIsUnpacked() throws {
         var bytes = try batch(0..<1500, .zstd) + batch(1500..<1600, .zstd)
         bytes[bytes.count - 1] ^= 1

@@ -118,8 +118,10 @@ struct ProducerFaultTests {
             }
         }
         let (offsets, failures) = try await write(1000, to: broker, options: options())
-        #expect(failures == [])
-        try check(1000, offsets, in: broker, partitions: 3)
+        // What may have been written is not split.
+        #expect(failures.allSatisfy { seed % 2 == 0 && $0.code == .messageTooLarge })
+        #expect(offsets.count + failures.count == 1000)
+        try check(offsets.count, offsets, in: broker, partitions: 3)
         await broker.stop()
     }
 
@@ -148,6 +150,26 @@ struct ProducerFaultTests {
         let (offsets, failures) = try await write(1000, to: broker, options: options)
         #expect(failures == [])
         try check(1000, offsets, in: broker, partitions: 2)
+        await broker.stop()
+    }
+
+    /// It was within the topic's limit when it was written, and is not any more when it comes again.
+    @Test(arguments: [FakeBroker.Fault.lostAfter, .refusedAfter(.requestTimedOut), .refusedAfter(.notEnoughReplicasAfterAppend)])
+    func aBatchThatMayHaveBeenWrittenIsNotSplit(fault: FakeBroker.Fault) async throws {
+        let broker = try await FakeBroker.start { request in
+            switch request {
+            case 1: fault
+            case 2: .refused(.messageTooLarge)
+            default: nil
+            }
+        }
+        var options = options()
+        // One batch, which leaves when the producer is closed.
+        (options.batchByteCount, options.linger) = (100_000, .seconds(60))
+        let (offsets, failures) = try await write(10, to: broker, options: options)
+        #expect(failures.map(\.code) == Array(repeating: .messageTooLarge, count: 10))
+        #expect(offsets.isEmpty)
+        #expect(try broker.values(0) == (0..<10).map(String.init))
         await broker.stop()
     }
 

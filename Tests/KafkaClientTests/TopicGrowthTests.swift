@@ -6,13 +6,15 @@ import Testing
 /// Topics that change under a producer.
 @Suite(.timeLimit(.minutes(1)))
 struct TopicGrowthTests {
-    private func withProducer(_ body: (Producer, ProducerTopic, Admin) async throws -> Void) async throws {
+    private func withProducer(
+        lookingEvery interval: TimeAmount = .milliseconds(20), _ body: (Producer, ProducerTopic, Admin) async throws -> Void
+    ) async throws {
         let broker = LiveBroker()
         try await broker.start()
         let cluster = broker.cluster()
         try await Admin(cluster).createTopic("topic", partitions: 2)
         var options = ProducerOptions()
-        options.metadataRefreshInterval = .milliseconds(20)
+        options.metadataRefreshInterval = interval
         let producer = Producer(cluster, options: options)
         try await body(producer, try await producer.topic("topic"), Admin(cluster))
         await producer.close()
@@ -37,6 +39,23 @@ struct TopicGrowthTests {
             while topic.partitionCount != 5 { await Task.yield() }
             try await write(20, producer, partitions: 5)
             #expect(try await producer.send(key: nil, value: nil, to: "topic", partition: 4).partition.partition == 4)
+        }
+    }
+
+    @Test func aPartitionThatWasAddedIsWrittenToAtOnce() async throws {
+        try await withProducer(lookingEvery: .hours(1)) { producer, _, admin in
+            let transactional = TransactionalProducer(producer.cluster, transactionalID: "id")
+            try await transactional.initialize()
+            try transactional.begin()
+            try await transactional.send(key: nil, value: nil, to: "topic", partition: 1)
+            try await admin.createPartitions(of: "topic", total: 5)
+            #expect(try await producer.send(key: nil, value: nil, to: "topic", partition: 4).partition.partition == 4)
+            try await transactional.send(key: nil, value: nil, to: "topic", partition: 4)
+            try await transactional.commit()
+            await transactional.close()
+            await #expect(throws: ClientError.invalid("the topic topic has no partition 5, only 0 to 4")) {
+                try await producer.send(key: nil, value: nil, to: "topic", partition: 5)
+            }
         }
     }
 

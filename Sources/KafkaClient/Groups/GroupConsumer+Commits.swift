@@ -4,7 +4,8 @@ import Synchronization
 // Committing how far the group has come.
 extension GroupConsumer {
     /// Commits everything that is done, and what was handed out last, which is done with this (see `done(before:)`).
-    /// - Throws: `.broker(.unknownMemberID…)` and the like when the group has gone on without this consumer.
+    /// - Throws: `.broker(.unknownMemberID…)` and the like when the group has gone on without this consumer; `invalid`, once, where a
+    ///   partition is no more, when the others are committed.
     public func commit() async throws(ClientError) {
         let task = state.withLock { state in
             state.settleHand()
@@ -14,7 +15,7 @@ extension GroupConsumer {
     }
 
     /// Commits these positions, which may lie before ones committed earlier. Returns when the coordinator has them.
-    /// - Throws: as the other `commit`; and `invalid` where a partition is no more, when the others are committed.
+    /// - Throws: as the other `commit`; what is refused, each time.
     public func commit(_ positions: [TopicPartition: OffsetPosition]) async throws(ClientError) {
         let task = state.withLock { enqueue(positions, within: cluster.options.operationTimeout, &$0) }
         try await task.value.get()
@@ -137,7 +138,10 @@ extension GroupConsumer {
                 try? await Task.sleep(for: .milliseconds(50))
                 continue
             }
-            state.withLock { $0.noteCommitted(positions.filter { !refusals.contains($0.key) }) }
+            state.withLock { state in
+                state.noteCommitted(positions.filter { !refusals.contains($0.key) })
+                state.noteRefused(positions.filter { refusals.contains($0.key) })
+            }
             return try refusals.check()
         }
     }
@@ -162,10 +166,15 @@ extension GroupConsumer {
 
 extension GroupConsumer.State {
     var uncommitted: [TopicPartition: OffsetPosition] {
-        done.filter { committed[$0.key]?.offset != $0.value.offset }
+        done.filter { committed[$0.key]?.offset != $0.value.offset && refused[$0.key] != $0.value }
     }
 
     mutating func noteCommitted(_ positions: [TopicPartition: OffsetPosition]) {
         for (partition, position) in positions where assigned.contains(partition) { committed[partition] = position }
+    }
+
+    /// It is offered again when more of the partition is done.
+    mutating func noteRefused(_ positions: [TopicPartition: OffsetPosition]) {
+        for (partition, position) in positions where assigned.contains(partition) { refused[partition] = position }
     }
 }

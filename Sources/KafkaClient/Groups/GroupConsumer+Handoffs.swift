@@ -146,6 +146,7 @@ extension GroupConsumer {
                 state.positions[partition] = nil
                 state.done[partition] = nil
                 state.committed[partition] = nil
+                state.refused[partition] = nil
             }
             if let inHand = state.inHand, partitions.contains(inHand.partition) { state.inHand = nil }
         }

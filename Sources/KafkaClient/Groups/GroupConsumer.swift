@@ -23,6 +23,8 @@ public final class GroupConsumer: Sendable {
         /// What is done of it lies before this, and all of it before `end`.
         var done: Int64
         var end: Int64
+        /// A loop over single records has it, and has not asked for the next.
+        var isUnpacked: Bool
     }
 
     struct State {
@@ -37,6 +39,8 @@ public final class GroupConsumer: Sendable {
         /// Behind the last records that are done.
         var done: [TopicPartition: OffsetPosition] = [:]
         var committed: [TopicPartition: OffsetPosition] = [:]
+        /// What the coordinator does not take, which is said once.
+        var refused: [TopicPartition: OffsetPosition] = [:]
         var inHand: Hand?
         var failure: ClientError?
         var isStopped = false
@@ -116,8 +120,9 @@ public final class GroupConsumer: Sendable {
     public func next() async throws(ClientError) -> FetchedRecords? { try await next(unpacking: false) }
 
     private func next(unpacking: Bool) async throws(ClientError) -> FetchedRecords? {
-        begin()
+        let left = begin()
         defer { finish() }
+        if let left { try await cluster.onLoop { [reader] in reader.move(left.partition, to: left.done) } }
         while true {
             let (handoff, failure, isStopped) = state.withLock { ($0.handoff, $0.failure, $0.isStopped) }
             if isStopped || Task.isCancelled { return nil }
@@ -144,13 +149,20 @@ public final class GroupConsumer: Sendable {
         }
     }
 
-    /// What was handed out is done, and the membership hears that the owner is alive.
-    private func begin() {
+    /// What was handed out is done, but for the record at which a loop was left.
+    /// - Returns: what that loop had: it goes on with what is not done.
+    private func begin() -> Hand? {
         state.withLock { state in
             precondition(!state.isAsking, "one task at a time may ask a consumer for records")
             state.isAsking = true
-            state.settleHand()
-            state.inHand = nil
+            defer { state.inHand = nil }
+            guard let hand = state.inHand, hand.isUnpacked else {
+                state.settleHand()
+                return nil
+            }
+            state.noteDone()
+            state.positions[hand.partition] = hand.done
+            return hand
         }
     }
 
@@ -180,11 +192,13 @@ public final class GroupConsumer: Sendable {
             let isWanted = state.withLock { state in
                 guard state.assigned.contains(records.partition) else { return false }
                 let end = unpacking ? records.firstOffset : records.nextOffset
-                state.inHand = Hand(partition: records.partition, leaderEpoch: records.leaderEpoch, done: end, end: end)
+                state.inHand = Hand(
+                    partition: records.partition, leaderEpoch: records.leaderEpoch, done: end, end: end, isUnpacked: unpacking)
                 state.positions[records.partition] = end
                 return true
             }
             if isWanted { return records }
+            reader.finish(before: records.nextOffset)
         }
         return nil
     }
@@ -287,25 +301,39 @@ extension GroupConsumer: RecordSource {
     func nextToUnpack() async throws(ClientError) -> FetchedRecords? { try await next(unpacking: true) }
 
     func handOut(_ record: ConsumedRecord) -> Bool {
-        guard reader.handOut(record) else { return false }
+        let isWanted = reader.handOut(record)
         state.withLock { state in
+            // The next was asked for all the same.
+            guard isWanted else {
+                state.inHand?.isUnpacked = false
+                return
+            }
             guard state.inHand?.partition == record.partition else { return }
             // The record itself is done when the next is asked for.
             state.inHand?.done = record.offset
             state.inHand?.end = record.offset &+ 1
             state.positions[record.partition] = record.offset &+ 1
         }
-        return true
+        return isWanted
     }
 
-    func finish(before offset: Int64?) {
+    func finish(before offset: Int64) {
         reader.finish(before: offset)
         state.withLock { state in
-            guard let hand = state.inHand else { return }
-            let end = offset ?? hand.end
-            state.inHand?.done = end
-            state.inHand?.end = end
-            if offset != nil { state.positions[hand.partition] = end }
+            guard var hand = state.inHand else { return }
+            (hand.done, hand.end, hand.isUnpacked) = (offset, offset, false)
+            state.inHand = hand
+            state.positions[hand.partition] = offset
+        }
+    }
+
+    func pass(to rest: FetchedRecords) {
+        reader.pass(to: rest)
+        state.withLock { state in
+            guard var hand = state.inHand, hand.partition == rest.partition else { return }
+            (hand.done, hand.isUnpacked) = (hand.end, false)
+            state.inHand = hand
+            state.positions[hand.partition] = rest.firstOffset
         }
     }
 }

@@ -9,7 +9,7 @@ extension GroupConsumer {
         let partitions = state.withLock { state in
             precondition(!state.isAsking, "a consumer is not rewound while it is asked for records")
             state.inHand = nil
-            (state.done, state.committed) = ([:], [:])
+            (state.done, state.committed, state.refused) = ([:], [:], [:])
             return state.assigned
         }
         if partitions.isEmpty { return }
@@ -48,6 +48,7 @@ extension GroupConsumer {
                 do { try await Task.sleep(for: .milliseconds(50)) } catch { throw .closed }
                 continue
             }
+            state.withLock { $0.noteRefused(positions.filter { refusals.contains($0.key) }) }
             return try refusals.check()
         }
     }

@@ -75,7 +75,7 @@ public final class TransactionalProducer: Sendable {
     ) async throws(ClientError) {
         try progress.withLock { progress throws(ClientError) in try progress.checkOpen() }
         do throws(ClientError) {
-            let topic = try await producer.topic(topic)
+            let topic = try await producer.topic(topic, with: partition)
             while true {
                 // Under the lock: what is taken in before the transaction is ended is in it.
                 let isTaken = try progress.withLock { progress throws(ClientError) in
@@ -85,7 +85,8 @@ public final class TransactionalProducer: Sendable {
                     return isTaken
                 }
                 if isTaken { return }
-                await producer.room()
+                let byteCount = RecordBatchBuilder.greatestByteCount(key: key?.count ?? 0, value: value?.count ?? 0, headers: headers)
+                await producer.inbox.room(for: byteCount)
             }
         } catch {
             // One that came too late for the transaction is none of it.

@@ -37,6 +37,74 @@ struct GroupRecordsTests {
         try await Admin(cluster).committedOffsets(of: "group")[Self.partition]?.offset
     }
 
+    /// Of a loop that is left at the record at `last`.
+    private func offsets(_ member: GroupConsumer, through last: Int64) async throws -> [Int64] {
+        var offsets: [Int64] = []
+        for try await record in member.records {
+            offsets.append(record.offset)
+            if record.offset == last { break }
+        }
+        return offsets
+    }
+
+    /// In the middle of what was fetched, and at the end of it.
+    @Test(arguments: [Int64(4), 9])
+    func aLoopGoesOnAtTheRecordAtWhichAnotherWasLeft(offset: Int64) async throws {
+        try await withMember { member, cluster in
+            try await write((0..<10).map { [$0] }, .none, cluster)
+            try member.subscribe(["topic"])
+            #expect(try await offsets(member, through: offset) == Array(0...offset))
+            try await write([[10]], .none, cluster)
+            #expect(try await offsets(member, through: 10) == Array(offset...10))
+            await member.close()
+            #expect(try await committed(cluster) == 10)
+        }
+    }
+
+    @Test func aRecordThatCannotBeWorkedOnIsNotDoneHoweverManyLoopsComeToIt() async throws {
+        struct Failure: Error {}
+        try await withMember { member, cluster in
+            try await write((0..<10).map { [$0] }, .none, cluster)
+            try member.subscribe(["topic"])
+            for round in UInt8(0)..<3 {
+                await #expect(throws: Failure.self) { for try await record in member.records where record.offset >= 9 { throw Failure() } }
+                try await write([[10 + round]], .none, cluster)
+            }
+            await member.close()
+            #expect(try await committed(cluster) == 9)
+        }
+    }
+
+    @Test func whatALoopThatWasLeftHadComesToWhoReadsOtherwise() async throws {
+        try await withMember { member, cluster in
+            try await write((0..<10).map { [$0] }, .none, cluster)
+            try member.subscribe(["topic"])
+            _ = try await offsets(member, through: 4)
+            #expect(try await member.next()?.firstOffset == 4)
+            // All of that is done with this, and the partition rests at the record at which the loop is left.
+            try await write([[10], [11]], .none, cluster)
+            for try await record in member.records where record.offset == 10 {
+                try await member.pause([Self.partition])
+                break
+            }
+            try await member.resume([Self.partition])
+            #expect(try await offsets(member, through: 11) == [10, 11])
+        }
+    }
+
+    /// Where its owner has said that it is done.
+    @Test func aRecordAtWhichALoopIsLeftNeedNotComeAgain() async throws {
+        try await withMember { member, cluster in
+            try await write((0..<10).map { [$0] }, .none, cluster)
+            try member.subscribe(["topic"])
+            _ = try await offsets(member, through: 4)
+            member.done(before: 5)
+            #expect(try await offsets(member, through: 7) == [5, 6, 7])
+            try await member.commit()
+            #expect(try await offsets(member, through: 9) == [8, 9])
+        }
+    }
+
     @Test func theLastRecordIsDoneWhenTheNextIsAskedFor() async throws {
         try await withMember { member, cluster in
             try await write((0..<10).map { [$0] }, .none, cluster)
@@ -111,6 +179,9 @@ struct GroupRecordsTests {
             let error = await #expect(throws: ClientError.self) { try await member.commit() }
             #expect(error?.isRetriable == false)
             #expect(try await committed(cluster) == 2)
+            // Said once, though the member has it still.
+            #expect(member.assignment.contains(TopicPartition("other", 0)))
+            try await member.commit()
         }
     }
 
@@ -124,6 +195,20 @@ struct GroupRecordsTests {
             await #expect(throws: ClientError.self) { for try await _ in member.records {} }
             await member.close()
             #expect(try await committed(cluster) == 2)
+        }
+    }
+
+    @Test func whatWasFetchedBehindWhatCannotBeReadIsReadByTheNextLoop() async throws {
+        try await withMember {
+            $0.fetching.batchByteCountMax = 1_000
+        } _: { member, cluster in
+            try await write([[0], [1]], .none, cluster)
+            try await write([Array(repeating: 0, count: 10_000)], .gzip, cluster)
+            try await write([[3], [4]], .none, cluster)
+            try member.subscribe(["topic"])
+            await #expect(throws: ClientError.self) { for try await _ in member.records {} }
+            try await write([[5]], .none, cluster)
+            #expect(try await offsets(member, through: 5) == [3, 4, 5])
         }
     }
 }

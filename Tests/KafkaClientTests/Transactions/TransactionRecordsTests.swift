@@ -52,6 +52,7 @@ struct TransactionRecordsTests {
             try await producer.abort()
             try producer.begin()
             try await producer.send("kept", to: "receipts")
+            try await producer.sendOffsets(of: consumer)
             try await producer.commit()
             #expect(try await scene.values(of: "receipts", partitions: 1, .readCommitted) == ["kept"])
             await consumer.close()
