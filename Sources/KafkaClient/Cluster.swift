@@ -18,9 +18,13 @@ public final class Cluster: Sendable {
         public init() {}
     }
 
+    private typealias Attempt = Task<Result<Connection, ClientError>, Never>
+
     private struct State {
         var metadata = ClusterMetadata()
         var connections: [BrokerAddress: Connection] = [:]
+        /// Attempts under way, for all who want the connection meanwhile.
+        var attempts: [BrokerAddress: Attempt] = [:]
         /// Of groups and transactional ids.
         var coordinators: [CoordinatorKey: BrokerAddress] = [:]
         var isClosed = false
@@ -171,16 +175,32 @@ public final class Cluster: Sendable {
     }
 
     func connection(to address: BrokerAddress) async throws(ClientError) -> Connection {
-        if let open = state.withLock({ $0.connections[address] }), open.isOpen { return open }
-        let fresh = try await Connection.connect(to: address, options: options.connection, on: eventLoop)
-        let (kept, isClosed) = state.withLock { state in
-            // Another task may have connected meanwhile: one connection is enough.
-            if let other = state.connections[address], other.isOpen { return (other, state.isClosed) }
-            if !state.isClosed { state.connections[address] = fresh }
-            return (fresh, state.isClosed)
+        let (open, attempt) = state.withLock { state -> (Connection?, Attempt?) in
+            if let open = state.connections[address], open.isOpen { return (open, nil) }
+            // A thousand records sent at once would come as a thousand connections.
+            let attempt = state.attempts[address] ?? Attempt { await connect(to: address) }
+            state.attempts[address] = attempt
+            return (nil, attempt)
         }
-        if kept !== fresh || isClosed { fresh.close() }
-        if isClosed { throw .closed }
-        return kept
+        if let open { return open }
+        guard let attempt else { throw .closed }
+        return try await attempt.value.get()
+    }
+
+    private func connect(to address: BrokerAddress) async -> Result<Connection, ClientError> {
+        let result: Result<Connection, ClientError>
+        do throws(ClientError) {
+            result = .success(try await Connection.connect(to: address, options: options.connection, on: eventLoop))
+        } catch {
+            result = .failure(error)
+        }
+        let isClosed = state.withLock { state in
+            state.attempts[address] = nil
+            if case .success(let fresh) = result, !state.isClosed { state.connections[address] = fresh }
+            return state.isClosed
+        }
+        guard isClosed, case .success(let fresh) = result else { return result }
+        fresh.close()
+        return .failure(.closed)
     }
 }

@@ -54,6 +54,19 @@ struct ConsumerTests {
         await broker.stop()
     }
 
+    /// Whoever wants a connection while it is made waits for that one.
+    @Test func manyQuestionsAtOnceNeedOneConnection() async throws {
+        let broker = try await FakeBroker.start()
+        let cluster = broker.cluster()
+        try await withThrowingTaskGroup { group in
+            for _ in 0..<200 { group.addTask { _ = try await cluster.topic(broker.topic) } }
+            try await group.waitForAll()
+        }
+        #expect(broker.connectionCount == 1)
+        cluster.close()
+        await broker.stop()
+    }
+
     @Test func readingBeginsInTheMiddleOfABatch() async throws {
         let broker = try await FakeBroker.start()
         try await fill(broker, 200)
