@@ -110,8 +110,13 @@ struct ProduceIntake {
         var changed = header
         let records: [UInt8]
         do throws(RecordError) {
-            let plain = try plainRecords(slice, &changed, settings)
-            records = try plain.span.bytes.withUnsafeBytes { raw throws(RecordError) in
+            let rules = rules(settings)
+            let plain = try frame.withUnsafeBytes { bytes throws(RecordError) in
+                let batch = UnsafeRawBufferPointer(rebasing: bytes[slice.offset..<(slice.offset + slice.length)])
+                return try ProducedBatch.open(batch, header, rules: rules, decompressedByteCount: &decompressedByteCount)
+            }
+            if settings.timestampType == .createTime { changed.maxTimestamp = plain.maxTimestamp }
+            records = try plain.records.span.bytes.withUnsafeBytes { raw throws(RecordError) in
                 do throws(CompressionError) {
                     return try codec.compress(raw, level: settings.level(of: codec))
                 } catch {
@@ -135,31 +140,6 @@ struct ProduceIntake {
             changed.write(to: bytes)
         }
         return Append(partition: target, frame: copy, slice: FrameSlice(offset: 0, length: byteCount), header: changed)
-    }
-
-    /// The batch's records as they are without compression. Where they came compressed they have not been looked at yet, and are now;
-    /// the header is given their greatest timestamp.
-    private mutating func plainRecords(
-        _ slice: FrameSlice, _ header: inout RecordBatchHeader, _ settings: TopicSettings
-    ) throws(RecordError) -> [UInt8] {
-        let rules = rules(settings)
-        let plain: [UInt8]
-        do throws(CompressionError) {
-            plain = try frame.withUnsafeBytes { bytes throws(CompressionError) in
-                let from = slice.offset + RecordBatchHeader.headerByteCount
-                let packed = UnsafeRawBufferPointer(rebasing: bytes[from..<(slice.offset + slice.length)])
-                return try (header.codec ?? .none).decompress(packed, limit: rules.decompressedLimit)
-            }
-        } catch {
-            // As much may have come out before it failed.
-            decompressedByteCount += rules.decompressedLimit
-            throw .compression(error)
-        }
-        decompressedByteCount += plain.count
-        guard header.codec != CompressionCodec.none else { return plain }
-        let latest = try plain.span.bytes.withUnsafeBytes { raw throws(RecordError) in try ProducedBatch.check(raw, of: header, rules) }
-        if settings.timestampType == .createTime { header.maxTimestamp = latest }
-        return plain
     }
 }
 

@@ -66,7 +66,7 @@ public final class Producer: Sendable {
             if let promise = try take(key, value, headers, timestampMs, topic, partition) {
                 do { return try await promise.futureResult.get() } catch { throw error as? ClientError ?? .closed }
             }
-            await inbox.room(for: RecordBatchBuilder.greatestByteCount(key: key?.count ?? 0, value: value?.count ?? 0, headers: headers))
+            await room(key, value, headers)
         }
     }
 
@@ -101,6 +101,11 @@ public final class Producer: Sendable {
 
     /// Returns when there may be room for another record.
     public func room() async { await inbox.room() }
+
+    /// Returns when there may be room for this record.
+    func room(_ key: [UInt8]?, _ value: [UInt8]?, _ headers: [RecordHeader]) async {
+        await inbox.room(for: RecordBatchBuilder.greatestByteCount(key: key?.count ?? 0, value: value?.count ?? 0, headers: headers))
+    }
 
     /// Sends what is gathered without waiting for full batches, and returns when everything taken in before has been
     /// delivered or given up; which of the two, `ProducerOptions.onDelivery` and `send` tell.

@@ -7,11 +7,11 @@ struct RecordPieces {
 
     let fetched: FetchedRecords
     private var batches: BatchWalk
-    /// Of what is left of the batch that is being taken apart; nil between two.
+    /// Of the batch that is being taken apart; nil between two.
     private var header: RecordBatchHeader?
     private var unpacked: [UInt8] = []
     /// Of the next record in it.
-    private var position = 0
+    private var place = RecordReader.Place()
     private var piece: ArraySlice<ConsumedRecord> = []
 
     init(_ fetched: FetchedRecords) {
@@ -30,7 +30,7 @@ struct RecordPieces {
                 piece = try cut(header)[...]
             } else if let batch = try batches.next() {
                 unpacked = try fetched.unpack(batch)
-                (self.header, position) = (batch.header, 0)
+                (self.header, place) = (batch.header, RecordReader.Place())
             } else {
                 return nil
             }
@@ -38,15 +38,13 @@ struct RecordPieces {
         return piece.removeFirst()
     }
 
-    /// The next records of the batch, which begins anew, for its reader, where the last piece has ended.
+    /// The next records of the batch, from where the last piece has ended.
     private mutating func cut(_ header: RecordBatchHeader) throws(ClientError) -> [ConsumedRecord] {
         let bytes = unpacked
-        var rest = header
-        var end = position
         var records: [ConsumedRecord] = []
-        var reader = RecordReader(bytes.span.bytes.extracting(position..<bytes.count), of: header)
+        var reader = RecordReader(bytes.span.bytes, of: header, from: place)
         var isOver = false
-        while records.count < Self.recordCountMax, end - position < Self.byteCountMax {
+        while records.count < Self.recordCountMax, reader.place.position - place.position < Self.byteCountMax {
             let next: Record?
             do throws(RecordError) { next = try reader.next() } catch {
                 // What comes before it is handed out first.
@@ -57,27 +55,11 @@ struct RecordPieces {
                 isOver = true
                 break
             }
-            rest.recordCount -= 1
-            end = Self.end(ofRecordAt: end, in: bytes)
             if record.offset >= fetched.firstOffset { records.append(ConsumedRecord(record, reader, of: fetched.partition)) }
         }
-        if isOver {
-            (self.header, unpacked, position) = (nil, [], 0)
-        } else {
-            (self.header, position) = (rest, end)
-        }
+        place = reader.place
+        if isOver { (self.header, unpacked) = (nil, []) }
         return records
-    }
-
-    /// Its length stands before a record, as a varint. The reader has looked it over.
-    private static func end(ofRecordAt start: Int, in bytes: [UInt8]) -> Int {
-        var (position, zigzag, shift) = (start, UInt64(0), UInt64(0))
-        while bytes[position] >= 0x80 {
-            zigzag |= UInt64(bytes[position] & 0x7f) << shift
-            (position, shift) = (position + 1, shift + 7)
-        }
-        zigzag |= UInt64(bytes[position]) << shift
-        return position + 1 + Int(UInt32(truncatingIfNeeded: zigzag) >> 1)
     }
 }
 

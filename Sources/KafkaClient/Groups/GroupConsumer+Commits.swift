@@ -7,10 +7,7 @@ extension GroupConsumer {
     /// - Throws: `.broker(.unknownMemberID…)` and the like when the group has gone on without this consumer; `invalid`, once, where a
     ///   partition is no more, when the others are committed.
     public func commit() async throws(ClientError) {
-        let task = state.withLock { state in
-            state.settleHand()
-            return enqueue(state.uncommitted, within: cluster.options.operationTimeout, &state)
-        }
+        let task = state.withLock { enqueue($0.settled(), within: cluster.options.operationTimeout, &$0) }
         try await task.value.get()
     }
 
@@ -167,6 +164,12 @@ extension GroupConsumer {
 extension GroupConsumer.State {
     var uncommitted: [TopicPartition: OffsetPosition] {
         done.filter { committed[$0.key]?.offset != $0.value.offset && refused[$0.key] != $0.value }
+    }
+
+    /// What is to be committed when all that was handed out is done.
+    mutating func settled() -> [TopicPartition: OffsetPosition] {
+        settleHand()
+        return uncommitted
     }
 
     mutating func noteCommitted(_ positions: [TopicPartition: OffsetPosition]) {

@@ -85,8 +85,7 @@ public final class TransactionalProducer: Sendable {
                     return isTaken
                 }
                 if isTaken { return }
-                let byteCount = RecordBatchBuilder.greatestByteCount(key: key?.count ?? 0, value: value?.count ?? 0, headers: headers)
-                await producer.inbox.room(for: byteCount)
+                await producer.room(key, value, headers)
             }
         } catch {
             // One that came too late for the transaction is none of it.
@@ -102,10 +101,7 @@ public final class TransactionalProducer: Sendable {
         guard consumer.options.autoCommitInterval == nil else {
             throw .invalid("the consumer of \(consumer.group) commits by itself: its autoCommitInterval must be nil")
         }
-        let positions = consumer.state.withLock { state in
-            state.settleHand()
-            return state.uncommitted
-        }
+        let positions = consumer.state.withLock { $0.settled() }
         let (known, isVersion2) = try progress.withLock { progress throws(ClientError) in
             try progress.checkOpen()
             if !positions.isEmpty { progress.hasContent = true }

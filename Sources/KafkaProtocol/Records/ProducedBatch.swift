@@ -12,8 +12,8 @@ public struct ValidationRules: Sendable {
     public var timestampType = TimestampType.createTime
     /// Each record needs a key: the topic is compacted.
     public var requireKeys = false
-    /// Look inside compressed batches, which costs their decompression. `requireKeys` implies it; who decompresses them anyway checks
-    /// what comes out.
+    /// Look inside compressed batches, which costs their decompression. `requireKeys` implies it. Who decompresses them anyway
+    /// leaves it to `ProducedBatch.open`.
     public var deep = false
     /// The most that may come out of a compressed batch, in bytes.
     public var decompressedLimit = 64 << 20
@@ -57,10 +57,12 @@ public enum ProducedBatch {
         try check(header)
         if header.codec == CompressionCodec.none {
             let records = unsafe UnsafeRawBufferPointer(rebasing: bytes[RecordBatchHeader.headerByteCount...])
-            header.maxTimestamp = unsafe try check(records, of: header, rules)
+            header.maxTimestamp = unsafe try RecordWalk(header, rules).check(records)
         } else {
             try checkTimes(header, rules)
-            if rules.deep || rules.requireKeys { unsafe try checkCompressed(bytes, &header, rules, &decompressedByteCount) }
+            if rules.deep || rules.requireKeys {
+                header.maxTimestamp = unsafe try open(bytes, header, rules: rules, decompressedByteCount: &decompressedByteCount).maxTimestamp
+            }
         }
         return header
     }
@@ -102,30 +104,29 @@ public enum ProducedBatch {
         for time in [header.baseTimestamp, header.maxTimestamp] where time != -1 && !bounds.contains(time) { throw .timestamp(time) }
     }
 
-    private static func checkCompressed(
-        _ bytes: UnsafeRawBufferPointer, _ header: inout RecordBatchHeader, _ rules: ValidationRules, _ decompressedByteCount: inout Int
-    ) throws(RecordError) {
+    /// Decompresses the records of a batch that `validate` has let pass, and looks at them where that has not.
+    ///
+    /// - Parameters:
+    ///   - bytes: the batch, with its header.
+    ///   - decompressedByteCount: grows by what comes out, or where that fails by what may have.
+    /// - Returns: the records, and the greatest timestamp among them.
+    public static func open(
+        _ bytes: UnsafeRawBufferPointer, _ header: RecordBatchHeader, rules: ValidationRules, decompressedByteCount: inout Int
+    ) throws(RecordError) -> (records: [UInt8], maxTimestamp: Int64) {
         let records: [UInt8]
         do throws(CompressionError) {
-            let compressed = unsafe UnsafeRawBufferPointer(rebasing: bytes[RecordBatchHeader.headerByteCount...])
-            records = unsafe try (header.codec ?? .none).decompress(compressed, limit: rules.decompressedLimit)
+            let packed = unsafe UnsafeRawBufferPointer(rebasing: bytes[RecordBatchHeader.headerByteCount...])
+            records = unsafe try (header.codec ?? .none).decompress(packed, limit: rules.decompressedLimit)
         } catch {
-            // As much may have come out before it failed.
             decompressedByteCount += rules.decompressedLimit
             throw .compression(error)
         }
         decompressedByteCount += records.count
-        header.maxTimestamp = unsafe try records.span.bytes.withUnsafeBytes { (raw: UnsafeRawBufferPointer) throws(RecordError) -> Int64 in
-            unsafe try check(raw, of: header, rules)
+        if header.codec == CompressionCodec.none { return (records, header.maxTimestamp) }
+        let latest = unsafe try records.span.bytes.withUnsafeBytes { (raw: UnsafeRawBufferPointer) throws(RecordError) -> Int64 in
+            unsafe try RecordWalk(header, rules).check(raw)
         }
-    }
-
-    /// Checks the decompressed records of a batch whose header has been checked.
-    /// - Returns: the greatest timestamp among them.
-    public static func check(
-        _ records: UnsafeRawBufferPointer, of header: RecordBatchHeader, _ rules: ValidationRules
-    ) throws(RecordError) -> Int64 {
-        unsafe try RecordWalk(header, rules).check(records)
+        return (records, latest)
     }
 }
 

@@ -3,14 +3,26 @@ public struct RecordReader: ~Copyable, ~Escapable {
     /// The decompressed records, which the slices of each `Record` are places in.
     public let records: RawSpan
     private let header: RecordBatchHeader
-    private var position = 0
-    private var index = 0
+    /// Of the next record: another reader may go on from there.
+    public private(set) var place: Place
 
-    /// - Parameter records: what follows the header of an uncompressed batch, or the same decompressed.
+    /// Where a reader stands.
+    public struct Place: Sendable {
+        public fileprivate(set) var position = 0
+        fileprivate var index = 0
+
+        /// At the first record.
+        public init() {}
+    }
+
+    /// - Parameters:
+    ///   - records: what follows the header of an uncompressed batch, or the same decompressed.
+    ///   - place: where a reader of the same records has stood.
     @_lifetime(copy records)
-    public init(_ records: RawSpan, of header: RecordBatchHeader) {
+    public init(_ records: RawSpan, of header: RecordBatchHeader, from place: Place = Place()) {
         self.records = records
         self.header = header
+        self.place = place
     }
 
     /// The next record, nil behind the last one.
@@ -20,19 +32,19 @@ public struct RecordReader: ~Copyable, ~Escapable {
     ///   the records are fewer or more than the header says.
     @_lifetime(self: copy self)
     public mutating func next() throws(RecordError) -> Record? {
-        guard index < Int(header.recordCount) else {
-            if position != records.byteCount { throw .recordCount(stated: header.recordCount) }
+        guard place.index < Int(header.recordCount) else {
+            if place.position != records.byteCount { throw .recordCount(stated: header.recordCount) }
             return nil
         }
-        guard position < records.byteCount else { throw .recordCount(stated: header.recordCount) }
+        guard place.position < records.byteCount else { throw .recordCount(stated: header.recordCount) }
         let found = unsafe records.withUnsafeBytes { bytes in
             unsafe bytes.baseAddress.flatMap { base in
-                unsafe Self.record(base, from: position, to: bytes.count, header)
+                unsafe Self.record(base, from: place.position, to: bytes.count, header)
             }
         }
-        guard let found else { throw .malformed(record: index) }
-        position = found.end
-        index += 1
+        guard let found else { throw .malformed(record: place.index) }
+        place.position = found.end
+        place.index += 1
         return found.record
     }
 
