@@ -81,6 +81,10 @@ extension Admin {
                     }
                 }
             }
+            // An older broker would take it for a time.
+            if wanted.contains(where: { places[$0] == .maxTimestamp }), (connection.version(of: ListOffsetsRequest.self) ?? 7) < 7 {
+                throw .unsupported("\(connection.address) cannot find the record with the greatest timestamp; Kafka can from 3.0 on")
+            }
             for topic in try await connection.call(request).topics {
                 for answer in topic.partitions {
                     let partition = TopicPartition(topic.name, answer.partitionIndex)
@@ -135,7 +139,7 @@ extension Admin {
                     }
                 }
             }
-            for topic in try await connection.call(request).topics {
+            for topic in try await connection.call(request, holding: patience).topics {
                 for answer in topic.partitions {
                     let partition = TopicPartition(topic.name, answer.partitionIndex)
                     try check(answer.errorCode, nil, "the records of \(partition) cannot be deleted")
@@ -155,14 +159,15 @@ extension Admin {
         let topics = Array(Set(partitions.map(\.topic)))
         return try await cluster.retrying(within: limit) { () async throws(ClientError) in
             let metadata = try await cluster.refresh(topics)
-            var byLeader: [Int32: [TopicPartition]] = [:]
+            // By addresses of this answer: what others learn meanwhile may not have that broker any more.
+            var byLeader: [BrokerAddress: [TopicPartition]] = [:]
             for partition in partitions {
                 let topic = metadata.topics[partition.topic]
                 try check(topic?.error ?? .unknownTopicOrPartition, nil, "the topic \(partition.topic) cannot be used")
                 guard let count = topic?.partitions.count, (0..<count).contains(Int(partition.partition)) else {
                     throw ClientError.invalid("there is no partition \(partition.partition) of \(partition.topic)")
                 }
-                guard let leader = metadata.leader(of: partition) else {
+                guard let leader = metadata.leader(of: partition).flatMap({ metadata.brokers[$0] }) else {
                     throw ClientError.broker(.leaderNotAvailable, "\(partition) has no leader")
                 }
                 byLeader[leader, default: []].append(partition)

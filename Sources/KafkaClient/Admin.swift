@@ -1,4 +1,5 @@
 public import KafkaProtocol
+import NIOCore
 
 /// Administration of a cluster: topics, their settings and records, and the cluster itself.
 ///
@@ -9,6 +10,8 @@ public struct Admin: Sendable {
     let cluster: Cluster
     /// How long a broker may take for a change, in milliseconds.
     var timeoutMs: Int32 = 30_000
+    /// How much longer than other answers that of such a change is waited for.
+    var patience: TimeAmount { .milliseconds(Int64(timeoutMs)) }
 
     public init(_ cluster: Cluster) { self.cluster = cluster }
 
@@ -39,7 +42,7 @@ public struct Admin: Sendable {
             ]
         }
         return try await atController { (connection) async throws(ClientError) in
-            guard let topic = try await connection.call(request).topics.first else { throw Self.silent(connection) }
+            guard let topic = try await connection.call(request, holding: patience).topics.first else { throw Self.silent(connection) }
             try check(topic.errorCode, topic.errorMessage, "the topic \(name) cannot be created")
             return topic
         }
@@ -68,16 +71,18 @@ public struct Admin: Sendable {
             $0.topicNames = [name]
         }
         try await atController { (connection) async throws(ClientError) in
-            guard let topic = try await connection.call(request).responses.first else { throw Self.silent(connection) }
+            guard let topic = try await connection.call(request, holding: patience).responses.first else { throw Self.silent(connection) }
             if topic.errorCode == .unknownTopicOrPartition { throw ClientError.invalid("there is no topic \(name)") }
             try check(topic.errorCode, topic.errorMessage, "the topic \(name) cannot be deleted")
         }
     }
 
     /// Raises the number of partitions of a topic to `total`.
-    public func createPartitions(of name: String, total: Int32) async throws(ClientError) {
+    /// - Parameter validateOnly: only ask whether that would be done.
+    public func createPartitions(of name: String, total: Int32, validateOnly: Bool = false) async throws(ClientError) {
         let request = CreatePartitionsRequest {
             $0.timeoutMs = timeoutMs
+            $0.validateOnly = validateOnly
             $0.topics = [
                 CreatePartitionsRequest.Topic {
                     ($0.name, $0.count) = (name, total)
@@ -86,7 +91,7 @@ public struct Admin: Sendable {
             ]
         }
         try await atController { (connection) async throws(ClientError) in
-            guard let topic = try await connection.call(request).results.first else { throw Self.silent(connection) }
+            guard let topic = try await connection.call(request, holding: patience).results.first else { throw Self.silent(connection) }
             if topic.errorCode == .unknownTopicOrPartition { throw ClientError.invalid("there is no topic \(name)") }
             try check(topic.errorCode, topic.errorMessage, "the topic \(name) cannot be given \(total) partitions")
         }

@@ -142,15 +142,16 @@ public final class Connection: Sendable {
     }
 
     /// Sends a request that the broker will not answer (a produce request with acks=0).
-    /// The future is fulfilled when the operating system has taken all of it.
+    /// The future is fulfilled when the operating system has taken all of it, which is to be within `requestTimeout`.
     public func sendUnanswered<R: Request>(_ request: R, batches: [ByteBuffer]) -> EventLoopFuture<Void> {
         guard let version = version(of: R.self) else {
             return eventLoop.makeFailedFuture(ClientError.unsupported("\(address) does not speak a known version of \(R.key)"))
         }
         let promise = eventLoop.makePromise(of: Void.self)
+        let deadline = NIODeadline.now() + options.requestTimeout
         onLoop { router in
             let pieces = self.pieces(request, batches, version: version, correlationID: router.takeCorrelationID())
-            router.sendUnanswered(pieces, promise: promise)
+            router.sendUnanswered(pieces, deadline: deadline, promise: promise)
         }
         return promise.futureResult
     }

@@ -24,7 +24,7 @@ public final class Consumer: Sendable {
         /// What a loop over single records unpacks, and the next of it that is not handed out.
         var unpacking: (fetched: FetchedRecords, offset: Int64)?
         /// Partitions that are not read for now, and where they go on.
-        var paused: [TopicPartition: PartitionPlace] = [:]
+        var paused: [TopicPartition: Fetcher.Start] = [:]
 
         /// What a loop that is over has not handed out comes next.
         mutating func takeBack() {
@@ -79,8 +79,8 @@ public final class Consumer: Sendable {
 
     /// Reads from these places too, beside what is read already. Who leads the partitions, and which offset a place is, is found out
     /// meanwhile where that is not known; where nothing is there yet, `FetchedRecords` without records tell the offset.
-    func add(_ places: [TopicPartition: PartitionPlace]) async throws(ClientError) {
-        try await cluster.onLoop { [self] in fetcher.add(places, cluster.metadata) }
+    func add(_ starts: [TopicPartition: Fetcher.Start]) async throws(ClientError) {
+        try await cluster.onLoop { [self] in fetcher.add(starts, cluster.metadata) }
     }
 
     /// Reads these no more. When this returns, none of their records is handed out any more.
@@ -93,11 +93,11 @@ public final class Consumer: Sendable {
         fetcher.drop(partitions)
         state.withLock { state in
             if pausing {
-                for (partition, place) in fetched {
+                for (partition, start) in fetched {
                     // What is fetched and not handed out comes again.
                     let unpacked = state.unpacking.flatMap { $0.fetched.partition == partition ? $0.offset : nil }
                     let waiting = state.ready.first { $0.partition == partition }?.firstOffset
-                    state.paused[partition] = (unpacked ?? waiting).map { PartitionPlace.offset($0) } ?? place
+                    state.paused[partition] = Fetcher.Start(place: (unpacked ?? waiting).map { .offset($0) } ?? start.place, epoch: start.epoch)
                 }
             } else {
                 for partition in partitions { state.paused[partition] = nil }
@@ -119,24 +119,25 @@ public final class Consumer: Sendable {
         let found = try await Admin(cluster).offsets([partition: place], isolation: options.isolation)
         guard let offset = found[partition] else { throw .invalid("\(partition) has no such place") }
         let isAssigned: Bool
-        do { isAssigned = try await cluster.eventLoop.submit { [self] in move(partition, to: offset) }.get() } catch { throw .closed }
+        do { isAssigned = try await cluster.eventLoop.submit { [self] in move(partition, to: offset, isBack: false) }.get() } catch { throw .closed }
         // It may have been until a moment ago.
         guard isAssigned else { throw .invalid("\(partition) is not assigned to this consumer") }
         return offset
     }
 
     /// False where the partition is not read. On the event loop.
+    /// - Parameter isBack: To something that was read before, by which a later leader can be told.
     @discardableResult
-    func move(_ partition: TopicPartition, to offset: Int64) -> Bool {
+    func move(_ partition: TopicPartition, to offset: Int64, isBack: Bool) -> Bool {
         let isPaused = state.withLock { state in
-            guard state.paused[partition] != nil else { return false }
-            state.paused[partition] = .offset(offset)
+            guard let start = state.paused[partition] else { return false }
+            state.paused[partition] = Fetcher.Start(place: .offset(offset), epoch: isBack ? start.epoch : -1)
             return true
         }
         if isPaused { return true }
-        if fetcher.places(of: [partition]).isEmpty { return false }
+        guard let start = fetcher.places(of: [partition])[partition] else { return false }
         withdraw([partition], pausing: false)
-        fetcher.add([partition: .offset(offset)], cluster.metadata)
+        fetcher.add([partition: Fetcher.Start(place: .offset(offset), epoch: isBack ? start.epoch : -1)], cluster.metadata)
         return true
     }
 
@@ -148,12 +149,12 @@ public final class Consumer: Sendable {
     /// Goes on where `pause` has stopped.
     public func resume(_ partitions: Set<TopicPartition>) async throws(ClientError) {
         try await cluster.onLoop { [self] in
-            let places = state.withLock { state in
-                let places = state.paused.filter { partitions.contains($0.key) }
-                for partition in places.keys { state.paused[partition] = nil }
-                return places
+            let starts = state.withLock { state in
+                let starts = state.paused.filter { partitions.contains($0.key) }
+                for partition in starts.keys { state.paused[partition] = nil }
+                return starts
             }
-            if !places.isEmpty { fetcher.add(places, cluster.metadata) }
+            if !starts.isEmpty { fetcher.add(starts, cluster.metadata) }
         }
     }
 

@@ -17,6 +17,10 @@ public struct ConsumerOptions: Sendable {
     public var batchByteCountMax = 256 << 20
     /// Where to go on in a partition whose next offset is no more, or not yet; nil to fail instead.
     public var outOfRange: PartitionPlace? = .earliest
+    /// Reading fails when no broker has answered for so long; nil to go on trying for ever.
+    public var unreachableTimeout: TimeAmount?
+    /// Told, on the event loop, why no broker has answered for two seconds, and with nil that one does again.
+    public var onUnreachable: (@Sendable (ClientError?) -> Void)?
 
     public init() {}
 }

@@ -20,6 +20,7 @@ extension Fetcher {
             if isClosed { return connection.close() }
             broker.connection = connection
             broker.notBefore = nil
+            heard()
         case .failure:
             penalise(broker)
             refresh()
@@ -50,18 +51,53 @@ extension Fetcher {
         let delay = refreshFailures == 0 ? TimeAmount.zero : cluster.options.backoff.delay(attempt: refreshFailures)
         eventLoop.scheduleTask(in: delay) { [cluster, eventLoop] in
             Task {
-                let metadata = try? await cluster.refresh(topics)
-                eventLoop.execute { self.refreshed(metadata) }
+                let result: Result<ClusterMetadata, ClientError>
+                do throws(ClientError) { result = .success(try await cluster.refresh(topics)) } catch { result = .failure(error) }
+                eventLoop.execute { self.refreshed(result) }
             }
         }
     }
 
-    private func refreshed(_ metadata: ClusterMetadata?) {
+    private func refreshed(_ result: Result<ClusterMetadata, ClientError>) {
         isRefreshing = false
-        if let metadata { learn(metadata) }
-        let isComplete = metadata != nil && cursors.allSatisfy { $0.leader != nil }
-        refreshFailures = isComplete ? 0 : refreshFailures + 1
+        refreshFailures += 1
+        switch result {
+        case .success(let metadata):
+            heard()
+            learn(metadata)
+            if cursors.allSatisfy({ $0.leader != nil }) { refreshFailures = 0 }
+        case .failure(let error):
+            if isClosed { return }
+            if silence.isNews(at: .now()) { options.onUnreachable?(error) }
+            if let timeout = options.unreachableTimeout, silence.lasts(timeout, at: .now()) { consumer?.fail(error) }
+        }
         pump()
+    }
+
+    /// A broker has answered.
+    private func heard() { if silence.ends() { options.onUnreachable?(nil) } }
+
+    /// The time for which no broker has answered.
+    struct Silence {
+        private static let noticed = TimeAmount.seconds(2)
+        private var begin: NIODeadline?
+        private var isTold = false
+
+        /// Whether it has lasted long enough to be told, and was not.
+        mutating func isNews(at now: NIODeadline) -> Bool {
+            begin = begin ?? now
+            guard !isTold, lasts(Self.noticed, at: now) else { return false }
+            isTold = true
+            return true
+        }
+
+        func lasts(_ time: TimeAmount, at now: NIODeadline) -> Bool { begin.map { now - $0 >= time } ?? false }
+
+        /// Whether it was told.
+        mutating func ends() -> Bool {
+            defer { self = Silence() }
+            return isTold
+        }
     }
 
     func wake(at deadline: NIODeadline) {

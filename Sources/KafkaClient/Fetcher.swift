@@ -5,6 +5,13 @@ import NIOCore
 final class Fetcher: @unchecked Sendable {
     // Unchecked: everything but the constants is touched on the event loop only.
 
+    /// Where reading of one partition begins, or goes on.
+    struct Start {
+        var place: PartitionPlace
+        /// Of the leader that took in what comes before, −1 where that is not known. A later leader may have lost it.
+        var epoch: Int32 = -1
+    }
+
     /// Where reading of one partition stands.
     final class Cursor {
         let partition: TopicPartition
@@ -32,9 +39,10 @@ final class Fetcher: @unchecked Sendable {
         /// Whether another leads by now, which may have lost what was read last (KIP-320).
         var isInDoubt: Bool { readEpoch >= 0 && leaderEpoch > checkedEpoch }
 
-        init(_ partition: TopicPartition, _ place: PartitionPlace) {
+        init(_ partition: TopicPartition, _ start: Start) {
             self.partition = partition
-            if let offset = place.knownOffset { self.offset = offset } else { self.place = place }
+            (readEpoch, checkedEpoch) = (start.epoch, start.epoch)
+            if let offset = start.place.knownOffset { self.offset = offset } else { place = start.place }
         }
     }
 
@@ -60,6 +68,7 @@ final class Fetcher: @unchecked Sendable {
     var brokers: [Int32: Broker] = [:]
     var isRefreshing = false
     var refreshFailures = 0
+    var silence = Silence()
     var isClosed = false
     var wakeUp: (task: Scheduled<Void>, deadline: NIODeadline)?
 
@@ -73,14 +82,14 @@ final class Fetcher: @unchecked Sendable {
 
     func assign(_ places: [TopicPartition: PartitionPlace], _ metadata: ClusterMetadata) {
         drop(Set(cursors.map(\.partition)))
-        add(places, metadata)
+        add(places.mapValues { Start(place: $0) }, metadata)
     }
 
     /// Reads these too.
-    func add(_ places: [TopicPartition: PartitionPlace], _ metadata: ClusterMetadata) {
-        drop(Set(places.keys))
+    func add(_ starts: [TopicPartition: Start], _ metadata: ClusterMetadata) {
+        drop(Set(starts.keys))
         // In order, so that a request names each topic once.
-        cursors = (cursors + places.map { Cursor($0.key, $0.value) })
+        cursors = (cursors + starts.map { Cursor($0.key, $0.value) })
             .sorted { ($0.partition.topic, $0.partition.partition) < ($1.partition.topic, $1.partition.partition) }
         learn(metadata)
         pump()
@@ -92,8 +101,9 @@ final class Fetcher: @unchecked Sendable {
     }
 
     /// Where to fetch next.
-    func places(of partitions: Set<TopicPartition>) -> [TopicPartition: PartitionPlace] {
-        Dictionary(cursors.lazy.filter { partitions.contains($0.partition) }.map { ($0.partition, $0.place ?? .offset($0.offset)) }) { $1 }
+    func places(of partitions: Set<TopicPartition>) -> [TopicPartition: Start] {
+        let read = cursors.lazy.filter { partitions.contains($0.partition) }
+        return Dictionary(read.map { ($0.partition, Start(place: $0.place ?? .offset($0.offset), epoch: $0.readEpoch)) }) { $1 }
     }
 
     func learn(_ metadata: ClusterMetadata) {

@@ -77,22 +77,15 @@ public final class Producer: Sendable {
         let promise = cluster.eventLoop.makePromise(of: RecordPosition.self)
         let isTaken: Bool
         do {
-            isTaken = try (key ?? []).withUnsafeBytes { keyBytes in
-                try (value ?? []).withUnsafeBytes { valueBytes in
-                    try topic.enqueue(
-                        key: key == nil ? nil : keyBytes, value: value == nil ? nil : valueBytes, headers: headers,
-                        timestampMs: timestampMs, partition: partition
-                    ) { partition, result in
-                        switch result {
-                        case .success(let offset): promise.succeed(RecordPosition(partition: partition, offset: offset))
-                        case .failure(let error): promise.fail(error)
-                        }
-                    }
+            isTaken = try topic.enqueue(key: key, value: value, headers: headers, timestampMs: timestampMs, partition: partition) { partition, result in
+                switch result {
+                case .success(let offset): promise.succeed(RecordPosition(partition: partition, offset: offset))
+                case .failure(let error): promise.fail(error)
                 }
             }
         } catch {
             promise.fail(error)
-            throw error as? ClientError ?? .closed
+            throw error
         }
         if isTaken { return promise }
         promise.fail(ClientError.closed)

@@ -60,9 +60,13 @@ final class ProducerInbox: Sendable {
 
     /// Counts a record in, unless that would be too much. A record larger than the whole buffer is let into an empty one.
     func reserve(_ byteCount: Int) -> Bool {
-        let after = bufferedByteCount.add(byteCount, ordering: .relaxed).newValue
-        if after <= byteCountMax || after == byteCount { return true }
-        bufferedByteCount.subtract(byteCount, ordering: .relaxed)
+        var buffered = bufferedByteCount.load(ordering: .relaxed)
+        // Never counted in and out again: a release in between would wake nobody.
+        while buffered == 0 || buffered + byteCount <= byteCountMax {
+            let (isTaken, seen) = bufferedByteCount.weakCompareExchange(expected: buffered, desired: buffered + byteCount, ordering: .relaxed)
+            if isTaken { return true }
+            buffered = seen
+        }
         wantedByteCount.store(byteCount, ordering: .relaxed)
         return false
     }

@@ -31,7 +31,8 @@ public struct ProducerOptions: Sendable {
     /// Requests to one broker that may wait for their answers; at most 5 while idempotent, since a broker remembers
     /// as many batches of a producer.
     public var requestsInFlightMax = 5
-    /// How long a record may take from `send` to its acknowledgement, trying again included.
+    /// How long a record may take until it is sent for the last time. The answer to that may take the connection's and this producer's
+    /// `requestTimeout` more, and waiting for room, or for a topic that is not known yet, comes before.
     public var deliveryTimeout = TimeAmount.seconds(120)
     /// How long a broker may wait for its replicas.
     public var requestTimeout = TimeAmount.seconds(30)

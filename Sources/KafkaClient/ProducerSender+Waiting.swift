@@ -149,11 +149,14 @@ extension ProducerSender {
         guard !outstanding.isEmpty, now >= outstanding.nextExpiryCheck else { return }
         outstanding.nextExpiryCheck = now + .seconds(1)
         wake(at: outstanding.nextExpiryCheck)
-        for lane in lanes.values {
-            while let batch = lane.queue.waiting.first, batch.deadline(options) <= now {
-                let cause = batch.lastFailure.map { "; last: \($0)" } ?? ""
-                finish(batch, .failure(.timedOut("\(lane.partition) did not take the records in time\(cause)")))
-            }
+        for lane in lanes.values { expire(lane, at: now) }
+    }
+
+    /// What comes back to be sent again is looked at then: it may be under way each time that the clock comes round.
+    func expire(_ lane: PartitionLane, at now: NIODeadline) {
+        while let batch = lane.queue.waiting.first, batch.deadline(options) <= now {
+            let cause = batch.lastFailure.map { "; last: \($0)" } ?? ""
+            finish(batch, .failure(.timedOut("\(lane.partition) did not take the records in time\(cause)")))
         }
     }
 }

@@ -174,6 +174,7 @@ final class ProducerSender: @unchecked Sendable {
             batch.lastFailure = failure(batch, answer)
             if code.leavesOpenWhatWasWritten { batch.mayBeWritten = true }
             lane.queue.retry(batch)
+            expire(lane, at: .now())
             postpone(lane)
             if code.asksForMetadata { refresh() }
         default:
@@ -215,6 +216,7 @@ final class ProducerSender: @unchecked Sendable {
             if failure.isRetriable || failure == .closed {
                 (batch.lastFailure, batch.mayBeWritten) = (failure, true)
                 batch.lane.queue.retry(batch)
+                expire(batch.lane, at: .now())
                 stand(batch.lane)
             } else {
                 finish(batch, .failure(failure))

@@ -127,6 +127,23 @@ public final class ProducerTopic: Sendable {
         gathering.sticky = led ?? other
     }
 
+    func enqueue(
+        key: [UInt8]?, value: [UInt8]?, headers: [RecordHeader], timestampMs: Int64?, partition: Int32?,
+        completion: (@Sendable (TopicPartition, Result<Int64, ClientError>) -> Void)? = nil
+    ) throws(ClientError) -> Bool {
+        do {
+            return try (key ?? []).withUnsafeBytes { keyBytes in
+                try (value ?? []).withUnsafeBytes { valueBytes in
+                    try enqueue(
+                        key: key == nil ? nil : keyBytes, value: value == nil ? nil : valueBytes, headers: headers, timestampMs: timestampMs,
+                        partition: partition, completion: completion)
+                }
+            }
+        } catch {
+            throw error as? ClientError ?? .closed
+        }
+    }
+
     /// Closes every open batch. Who lingers for one of them finds the next, or none.
     func closeBatches() {
         gathering.withLock { gathering in

@@ -47,9 +47,12 @@ final class ResponseRouter: ChannelInboundHandler {
         watch(deadline)
     }
 
-    /// Sends one request that the broker does not answer; `promise` is fulfilled when it has left.
-    func sendUnanswered(_ pieces: RequestPieces, promise: EventLoopPromise<Void>) {
+    /// Sends one request that the broker does not answer; `promise` is fulfilled when it has left. One that has not by the deadline ends
+    /// the connection.
+    func sendUnanswered(_ pieces: RequestPieces, deadline: NIODeadline, promise: EventLoopPromise<Void>) {
         guard let context, failure == nil else { return promise.fail(failure ?? ending ?? .closed) }
+        let expiry = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.end(.timedOut("\(self.address) took nothing in time")) }
+        promise.futureResult.whenComplete { _ in expiry.cancel() }
         for (index, piece) in pieces.enumerated() {
             context.write(Self.wrapOutboundOut(piece), promise: index == pieces.count - 1 ? promise : nil)
         }

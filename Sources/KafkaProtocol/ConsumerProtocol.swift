@@ -60,6 +60,11 @@ public enum ConsumerProtocol {
         return version < 0 ? nil : min(version, versionMax)
     }
 
+    /// Whether an assignment holds partitions and nothing else, or nothing at all.
+    public static func isPlainAssignment(_ bytes: [UInt8]) -> Bool {
+        bytes.isEmpty || decode(Assignment.self, bytes).map { ($0.userData ?? []).isEmpty } ?? false
+    }
+
     /// Nil for bytes that are no such message.
     public static func decode<Body: Fields>(_: Body.Type, _ bytes: [UInt8]) -> Body? {
         guard let version = version(of: bytes) else { return nil }

@@ -1,4 +1,5 @@
 import KafkaProtocol
+import Synchronization
 import Testing
 
 @testable import KafkaClient
@@ -104,7 +105,7 @@ struct DeposedLeaderTests {
         reading.outOfRange = .latest
         let consumer = Consumer(cluster, options: reading)
         // As a member of a group does, from where the group stands.
-        try await consumer.add([Self.partition: .offset(1000)])
+        try await consumer.add([Self.partition: Fetcher.Start(place: .offset(1000))])
         let records = try #require(try await consumer.next())
         #expect(records.firstOffset == 1000 && records.nextOffset == 1001)
         #expect(!epochs.value.isEmpty && epochs.value.allSatisfy { $0 == (deposed == .olderFollower ? -1 : 3) })
@@ -114,11 +115,22 @@ struct DeposedLeaderTests {
         for broker in [old, new] { await broker.stop() }
     }
 
-    /// The next leader was behind when it was elected, and has given the offsets of what it lacked to other records since.
-    @Test func whatTheNextLeaderHasInItsPlaceIsRead() async throws {
-        let (old, new) = (try await ScriptedBroker.start(), try await ScriptedBroker.start())
+    /// A leader, and the next one, which was behind when it was elected and has given the offsets of what it lacked to other records
+    /// since.
+    private struct Succession {
+        let cluster: Cluster
+        let next: ScriptedBroker
         let leader = Watch((id: Int32(0), epoch: Int32(3)))
+        /// The epochs whose ends the next leader was asked for.
         let asked = Watch<[Int32]>([])
+    }
+
+    private func withSuccession(_ body: (Succession) async throws -> Void) async throws {
+        let (old, new) = (try await ScriptedBroker.start(), try await ScriptedBroker.start())
+        var options = Cluster.Options()
+        options.backoff = Backoff(initialMs: 1, maximumMs: 5)
+        let succession = Succession(cluster: Cluster(bootstrap: [new.address], options: options), next: new)
+        let (leader, asked) = (succession.leader, succession.asked)
         for broker in [old, new] {
             broker.when(MetadataRequest.self) { _, _ in
                 (Self.metadata([old, new], leader: leader.value.id, epoch: leader.value.epoch), [])
@@ -157,19 +169,65 @@ struct DeposedLeaderTests {
             }
             return (response, [])
         }
-        var options = Cluster.Options()
-        options.backoff = Backoff(initialMs: 1, maximumMs: 5)
-        let cluster = Cluster(bootstrap: [new.address], options: options)
-        let consumer = Consumer(cluster)
-        try await consumer.assign([Self.partition: .offset(99)])
-        let before = try #require(try await consumer.next())
-        #expect(before.nextOffset == 100)
-        leader.change { $0 = (1, 4) }
-        let after = try #require(try await consumer.next())
-        #expect(after.firstOffset == 90 && after.leaderEpoch == 4)
-        #expect(asked.value == [3])
-        consumer.close()
-        cluster.close()
+        try await body(succession)
+        succession.cluster.close()
         for broker in [old, new] { await broker.stop() }
+    }
+
+    @Test(arguments: [false, true])
+    func whatTheNextLeaderHasInItsPlaceIsRead(isPausedMeanwhile: Bool) async throws {
+        try await withSuccession { succession in
+            let consumer = Consumer(succession.cluster)
+            try await consumer.assign([Self.partition: .offset(99)])
+            let before = try #require(try await consumer.next())
+            #expect(before.nextOffset == 100)
+            if isPausedMeanwhile { try await consumer.pause([Self.partition]) }
+            succession.leader.change { $0 = (1, 4) }
+            if isPausedMeanwhile {
+                try await succession.cluster.refresh([Self.partition.topic])
+                try await consumer.resume([Self.partition])
+            }
+            let after = try #require(try await consumer.next())
+            #expect(after.firstOffset == 90 && after.leaderEpoch == 4)
+            #expect(succession.asked.value == [3])
+            consumer.close()
+        }
+    }
+
+    /// What the member before has read was taken in by a leader that is one no longer.
+    @Test func whoTakesOnWhatAnotherHasCommittedReadsItToo() async throws {
+        try await withSuccession { succession in
+            let address = succession.next.address
+            succession.leader.change { $0 = (1, 4) }
+            succession.next.when(FindCoordinatorRequest.self, versions: 0...3) { _, _ in
+                (FindCoordinatorResponse { ($0.host, $0.port) = (address.host, Int32(address.port)) }, [])
+            }
+            succession.next.when(OffsetFetchRequest.self) { request, _ in
+                let response = OffsetFetchResponse {
+                    $0.groups = request.groups.map { asked in
+                        OffsetFetchResponse.Group {
+                            $0.groupID = asked.groupID
+                            $0.topics = [
+                                OffsetFetchResponse.GroupTopic {
+                                    $0.name = Self.partition.topic
+                                    $0.partitions = [
+                                        OffsetFetchResponse.GroupPartition { ($0.committedOffset, $0.committedLeaderEpoch) = (100, 3) }
+                                    ]
+                                }
+                            ]
+                        }
+                    }
+                }
+                return (response, [])
+            }
+            let member = GroupConsumer(succession.cluster, group: "group")
+            member.state.withLock { $0.identity = GroupMembership.Identity(memberID: "member", generation: 1) }
+            let isTakenOn = try await member.takeOn([Self.partition])
+            #expect(isTakenOn && member.positions == [Self.partition: 100])
+            let records = try #require(try await member.reader.next())
+            #expect(records.firstOffset == 90 && records.leaderEpoch == 4)
+            #expect(succession.asked.value == [3])
+            member.reader.close()
+        }
     }
 }

@@ -10,24 +10,12 @@ import Testing
 struct HostileBrokerTests {
     private static let partition = TopicPartition("topic", 0)
 
-    private func withBroker(_ body: (ScriptedBroker, Cluster) async throws -> Void) async throws {
+    private func withBroker(_ options: Cluster.Options? = nil, _ body: (ScriptedBroker, Cluster) async throws -> Void) async throws {
         let broker = try await ScriptedBroker.start()
-        let address = broker.address
-        broker.when(MetadataRequest.self) { _, _ in
-            let response = MetadataResponse {
-                $0.brokers = [MetadataResponse.Broker { ($0.host, $0.port) = (address.host, Int32(address.port)) }]
-                $0.topics = [
-                    MetadataResponse.Topic {
-                        ($0.name, $0.topicID) = (Self.partition.topic, Uuid(high: 1, low: 2))
-                        $0.partitions = [MetadataResponse.Partition()]
-                    }
-                ]
-            }
-            return (response, [])
-        }
-        var options = Cluster.Options()
-        options.backoff = Backoff(initialMs: 20, maximumMs: 20)
-        let cluster = Cluster(bootstrap: [address], options: options)
+        broker.lead(Self.partition.topic)
+        var usual = Cluster.Options()
+        usual.backoff = Backoff(initialMs: 20, maximumMs: 20)
+        let cluster = Cluster(bootstrap: [broker.address], options: options ?? usual)
         try await body(broker, cluster)
         cluster.close()
         await broker.stop()
@@ -60,6 +48,36 @@ struct HostileBrokerTests {
             broker.when(InitProducerIdRequest.self) { _, _ in (InitProducerIdResponse { $0.producerID = 2 }, []) }
             let place = try await sending.value
             #expect(place.offset == 7)
+            await producer.close()
+        }
+    }
+
+    /// Its kernel goes on confirming what it has no room for, so that the connection never breaks.
+    @Test func whoReadsNothingHoldsNobodyWhoWantsNoAnswer() async throws {
+        var patience = Cluster.Options()
+        patience.connection.requestTimeout = .milliseconds(300)
+        // Longer than what waits beyond its time is left unnoticed.
+        patience.backoff = Backoff(initialMs: 1_500, maximumMs: 1_500)
+        try await withBroker(patience) { broker, cluster in
+            broker.when(ProduceRequest.self) { request, _ in (Self.answer(request, .none, 0), []) }
+            broker.deafening.withLock { $0 = .produce }
+            var options = ProducerOptions()
+            (options.acknowledgement, options.isIdempotent) = (.none, false)
+            (options.batchByteCount, options.recordByteCountMax) = (32 << 20, 32 << 20)
+            options.deliveryTimeout = .milliseconds(100)
+            let producer = Producer(cluster, options: options)
+            let topic = try await producer.topic(Self.partition.topic)
+            let results = Mutex<[Result<Int64, ClientError>]>([])
+            // More than the buffers of a connection hold.
+            let value = [UInt8](repeating: 1, count: 12 << 20)
+            let isTaken = try value.withUnsafeBytes { bytes in
+                try topic.enqueue(key: nil, value: bytes) { _, result in results.withLock { $0.append(result) } }
+            }
+            #expect(isTaken)
+            await producer.flush()
+            let outcomes = results.withLock { $0 }
+            #expect(outcomes.count == 1)
+            #expect(outcomes.allSatisfy { if case .failure(.timedOut(_)) = $0 { true } else { false } }, "\(outcomes)")
             await producer.close()
         }
     }

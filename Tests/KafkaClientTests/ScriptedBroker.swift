@@ -15,6 +15,8 @@ final class ScriptedBroker: Sendable {
 
     /// Requests that have come, by kind.
     let counts = Watch<[ApiKey: Int]>([:])
+    /// Nothing more is read from a connection on which such a request comes.
+    let deafening = Mutex<ApiKey?>(nil)
     private let script = Mutex<[ApiKey: Line]>([:])
     private let listener = Mutex<(any Channel)?>(nil)
 
@@ -50,6 +52,23 @@ final class ScriptedBroker: Sendable {
         script.withLock { $0[R.key] = line }
     }
 
+    /// Says that it is all of the cluster, and leads the only partition of the topic.
+    func lead(_ topic: String) {
+        let address = address
+        when(MetadataRequest.self) { _, _ in
+            let response = MetadataResponse {
+                $0.brokers = [MetadataResponse.Broker { ($0.host, $0.port) = (address.host, Int32(address.port)) }]
+                $0.topics = [
+                    MetadataResponse.Topic {
+                        ($0.name, $0.topicID) = (topic, Uuid(high: 1, low: 2))
+                        $0.partitions = [MetadataResponse.Partition()]
+                    }
+                ]
+            }
+            return (response, [])
+        }
+    }
+
     fileprivate func answer(_ frame: Frame) -> [UInt8]? {
         guard let header = try? RequestHeader(frame.span) else { return nil }
         counts.change { $0[header.key, default: 0] += 1 }
@@ -73,11 +92,18 @@ private final class ScriptedBrokerHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
     private let broker: ScriptedBroker
     private var assembler = FrameAssembler(byteCountMax: 1 << 26)
+    private var isDeaf = false
 
     init(_ broker: ScriptedBroker) { self.broker = broker }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var buffer = Self.unwrapInboundIn(data)
+        // The kind of a request comes first in it, behind its length.
+        if let key = broker.deafening.withLock({ $0 }), buffer.getInteger(at: buffer.readerIndex + 4, as: Int16.self) == key.rawValue {
+            isDeaf = true
+            _ = context.channel.setOption(ChannelOptions.autoRead, value: false)
+        }
+        if isDeaf { return }
         while let frame = try? assembler.next(from: &buffer) {
             guard let bytes = broker.answer(frame) else { return context.close(promise: nil) }
             context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)

@@ -48,8 +48,8 @@ extension Admin {
         let request = ListGroupsRequest { ($0.statesFilter, $0.typesFilter) = (states, types) }
         return try await cluster.retrying { () async throws(ClientError) in
             var found: [String: GroupListing] = [:]
-            for broker in try await cluster.refresh([]).brokers.keys.sorted() {
-                let connection = try await cluster.connection(to: broker)
+            for (_, address) in try await cluster.refresh([]).brokers.sorted(by: { $0.key < $1.key }) {
+                let connection = try await cluster.connection(to: address)
                 let response = try await connection.call(request)
                 try check(response.errorCode, nil, "\(connection.address) does not list its groups")
                 for group in response.groups {

@@ -16,7 +16,7 @@ extension GroupConsumer {
             if await isPutOut() {
                 await lose(partitions)
             } else {
-                await options.onRebalance?(.revoked(Self.ordered(partitions)))
+                if let told = told(of: partitions) { await options.onRebalance?(.revoked(told)) }
                 forget(partitions)
                 // What was begun meanwhile, by the callback or by another task, could undo what the next owner commits.
                 await drained()
@@ -49,7 +49,7 @@ extension GroupConsumer {
             case nil: return false
             case .success(let beginning)?:
                 state.withLock { $0.begin(beginning) }
-                try await reader.add(beginning.places)
+                try await reader.add(beginning.starts)
                 return true
             case .failure(let error)?:
                 // The group waits for nobody's offsets: tried for as long as the owner waits for records.
@@ -135,13 +135,21 @@ extension GroupConsumer {
     }
 
     private func lose(_ partitions: Set<TopicPartition>) async {
+        let told = told(of: partitions)
         forget(partitions)
-        await options.onRebalance?(.lost(Self.ordered(partitions)))
+        if let told { await options.onRebalance?(.lost(told)) }
+    }
+
+    /// Those that the owner was told to be assigned. Nil where it was told of none of them: it closed before it could be.
+    private func told(of partitions: Set<TopicPartition>) -> [TopicPartition]? {
+        let told = state.withLock { $0.assigned.intersection(partitions) }
+        return told.isEmpty && !partitions.isEmpty ? nil : Self.ordered(told)
     }
 
     private func forget(_ partitions: Set<TopicPartition>) {
         state.withLock { state in
             state.assigned.subtract(partitions)
+            state.resting.subtract(partitions)
             for partition in partitions {
                 state.positions[partition] = nil
                 state.done[partition] = nil
@@ -159,6 +167,10 @@ struct Beginning: Sendable {
     var places: [TopicPartition: PartitionPlace]
     /// What the group has committed of them.
     var committed: [TopicPartition: OffsetPosition]
+
+    var starts: [TopicPartition: Fetcher.Start] {
+        Dictionary(places.map { ($0.key, Fetcher.Start(place: $0.value, epoch: committed[$0.key]?.leaderEpoch ?? -1)) }) { $1 }
+    }
 }
 
 extension GroupConsumer.State {

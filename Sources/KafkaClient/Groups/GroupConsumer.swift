@@ -42,6 +42,8 @@ public final class GroupConsumer: Sendable {
         /// What the coordinator does not take, which is said once.
         var refused: [TopicPartition: OffsetPosition] = [:]
         var inHand: Hand?
+        /// Paused before a rewind that has not come to its end.
+        var resting: Set<TopicPartition> = []
         var failure: ClientError?
         var isStopped = false
         var hasLeft = false
@@ -122,7 +124,7 @@ public final class GroupConsumer: Sendable {
     private func next(unpacking: Bool) async throws(ClientError) -> FetchedRecords? {
         let left = begin()
         defer { finish() }
-        if let left { try await cluster.onLoop { [reader] in reader.move(left.partition, to: left.done) } }
+        if let left { try await cluster.onLoop { [reader] in reader.move(left.partition, to: left.done, isBack: true) } }
         while true {
             let (handoff, failure, isStopped) = state.withLock { ($0.handoff, $0.failure, $0.isStopped) }
             if isStopped || Task.isCancelled { return nil }

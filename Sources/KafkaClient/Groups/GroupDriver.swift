@@ -124,7 +124,12 @@ final class GroupDriver: @unchecked Sendable {
             let address = try await cluster.findCoordinator(of: settings.groupID)
             if connection?.address != address { connection = nil }
             return .coordinator
-        case .join(let request): return .join(try await connected(&connection).call(request, holding: patience))
+        case .join(let request):
+            let coordinator = try await connected(&connection)
+            if request.groupInstanceID != nil, (coordinator.version(of: JoinGroupRequest.self) ?? 5) < 5 {
+                throw .unsupported("\(coordinator.address) knows no static members; Kafka does from 2.3 on")
+            }
+            return .join(try await coordinator.call(request, holding: patience))
         case .sync(let request): return .sync(try await connected(&connection).call(request, holding: patience))
         case .heartbeat(let request): return .heartbeat(try await connected(&connection).call(request))
         case .consumerHeartbeat(let request): return .consumerHeartbeat(try await connected(&connection).call(request))

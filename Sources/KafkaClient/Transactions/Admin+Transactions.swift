@@ -51,8 +51,8 @@ extension Admin {
         }
         return try await cluster.retrying { () async throws(ClientError) in
             var found: [TransactionListing] = []
-            for broker in try await cluster.refresh([]).brokers.keys.sorted() {
-                let connection = try await cluster.connection(to: broker)
+            for (_, address) in try await cluster.refresh([]).brokers.sorted(by: { $0.key < $1.key }) {
+                let connection = try await cluster.connection(to: address)
                 if longerThanMs != nil, connection.version(of: ListTransactionsRequest.self) == 0 {
                     throw ClientError.unsupported("\(connection.address) cannot tell transactions by their age")
                 }

@@ -10,12 +10,18 @@ extension GroupConsumer {
             precondition(!state.isAsking, "a consumer is not rewound while it is asked for records")
             state.inHand = nil
             (state.done, state.committed, state.refused) = ([:], [:], [:])
+            state.resting.formUnion(reader.paused.intersection(state.assigned))
             return state.assigned
         }
         if partitions.isEmpty { return }
         try await reader.remove(partitions)
-        // False when it was stopped meanwhile: then nothing is read any more.
-        _ = try await takeOn(partitions)
+        // When it was stopped meanwhile nothing is read any more. A task that is cancelled has done only half of it: another may do it all.
+        guard try await takeOn(partitions) || state.withLock({ $0.isStopped }) else { throw .closed }
+        let resting = state.withLock { state in
+            defer { state.resting = [] }
+            return state.resting
+        }
+        try await reader.pause(resting)
     }
 
     func committed(byTransaction positions: [TopicPartition: OffsetPosition]) { state.withLock { $0.noteCommitted(positions) } }
@@ -57,6 +63,10 @@ extension GroupConsumer {
         _ request: TxnOffsetCommitRequest, isVersion2: Bool, within limit: Duration
     ) async throws(ClientError) -> OffsetRefusals {
         try await cluster.atCoordinator(of: group, within: limit) { (connection) async throws(ClientError) in
+            // Without the member's identity the coordinator would take offsets from anybody. It has a place from version 3 on (KIP-447).
+            guard (connection.version(of: TxnOffsetCommitRequest.self) ?? 3) >= 3 else {
+                throw .unsupported("\(connection.address) cannot tell members of a group apart in transactions; Kafka can from 2.5 on")
+            }
             let response = try await connection.call(request, atMost: isVersion2 ? .max : 4)
             var refusals = OffsetRefusals()
             for topic in response.topics {

@@ -232,21 +232,3 @@ private final class TransactionFailures: Sendable {
 
     func tell(_ error: ClientError) { listener.withLock { $0.producer }?.batchFailed(error) }
 }
-
-extension ProducerTopic {
-    fileprivate func enqueue(
-        key: [UInt8]?, value: [UInt8]?, headers: [RecordHeader], timestampMs: Int64?, partition: Int32?
-    ) throws(ClientError) -> Bool {
-        do {
-            return try (key ?? []).withUnsafeBytes { keyBytes in
-                try (value ?? []).withUnsafeBytes { valueBytes in
-                    try enqueue(
-                        key: key == nil ? nil : keyBytes, value: value == nil ? nil : valueBytes, headers: headers, timestampMs: timestampMs,
-                        partition: partition, completion: nil)
-                }
-            }
-        } catch {
-            throw error as? ClientError ?? .closed
-        }
-    }
-}

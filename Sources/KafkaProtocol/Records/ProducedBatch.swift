@@ -104,7 +104,8 @@ public enum ProducedBatch {
         for time in [header.baseTimestamp, header.maxTimestamp] where time != -1 && !bounds.contains(time) { throw .timestamp(time) }
     }
 
-    /// Decompresses the records of a batch that `validate` has let pass, and looks at them where that has not.
+    /// Decompresses the records of a batch that `validate` has let pass, and looks at those that come out; what came uncompressed
+    /// `validate` has looked at.
     ///
     /// - Parameters:
     ///   - bytes: the batch, with its header.

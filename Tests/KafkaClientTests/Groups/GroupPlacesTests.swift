@@ -46,6 +46,36 @@ struct GroupPlacesTests {
         }
     }
 
+    @Test func whatIsPausedRestsThroughARewind() async throws {
+        try await withMember { member, _ in
+            _ = try await readToTheEnd(member, [0, 1])
+            let paused = TopicPartition("t", 0)
+            try await member.pause([paused])
+            try await member.rewind()
+            #expect(member.paused == [paused])
+            // Nothing is committed: all comes again.
+            #expect(try await readToTheEnd(member, [1]) == [1: Array(0..<Int64(Self.count))])
+            try await member.resume([paused])
+            #expect(try await readToTheEnd(member, [0]) == [0: Array(0..<Int64(Self.count))])
+        }
+    }
+
+    @Test func whoIsCancelledInARewindHearsThatItIsNotDone() async throws {
+        try await withMember { member, _ in
+            _ = try await readToTheEnd(member, [0, 1])
+            let rewinding = Task {
+                while !Task.isCancelled { await Task.yield() }
+                try await member.rewind()
+            }
+            rewinding.cancel()
+            await #expect(throws: ClientError.closed) { try await rewinding.value }
+            // Another does it all.
+            try await member.rewind()
+            let all = Array(0..<Int64(Self.count))
+            #expect(try await readToTheEnd(member, [0, 1]) == [0: all, 1: all])
+        }
+    }
+
     @Test func whereASeekWentIsWhereTheGroupStands() async throws {
         try await withMember { member, cluster in
             _ = try await readToTheEnd(member, [0, 1])
