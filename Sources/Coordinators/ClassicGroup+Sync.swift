@@ -46,6 +46,7 @@ extension ClassicGroup {
     /// named several times its last word counts.
     private mutating func divide(_ assignments: [SyncGroupRequest.Assignment], at moment: Moment) {
         for assignment in assignments { update(assignment.memberID) { $0.assignment = assignment.assignment } }
+        assignsMore = assignments.contains { !ConsumerProtocol.isPlainAssignment($0.assignment) }
         state = .stable
         for member in membersInOrder {
             written.changed.insert(member.id)

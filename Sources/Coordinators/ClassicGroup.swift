@@ -32,6 +32,8 @@ struct ClassicGroup: Sendable {
     /// What the generation agreed on.
     var protocolName: String?
     var leaderID: String?
+    /// The last assignments hold something besides partitions, which only the members' own assignor can give them.
+    var assignsMore = false
     /// Milliseconds since 1970; nil once a generation has members, and for a group that never had any.
     var emptySinceMs: Int64?
     /// Offsets were committed, so that the group exists without any member.

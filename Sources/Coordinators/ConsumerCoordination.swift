@@ -27,7 +27,10 @@ extension GroupCoordinator {
                 group = ConsumerGroup(id: request.groupID, after: classic.generationID)
             } else {
                 guard let upgraded = ConsumerGroup(upgrading: classic, environment, at: moment) else {
-                    throw Refusal(.groupIDNotFound, "Group \(request.groupID) is not a consumer group.")
+                    throw Refusal(
+                        .groupIDNotFound,
+                        "Group \(request.groupID) is a classic group that cannot become a consumer group: by group.consumer.migration.policy, its size, or its members' protocol or assignor."
+                    )
                 }
                 group = upgraded
             }

@@ -178,7 +178,6 @@ extension ConsumerGroup {
         // An administrator names a static member by its instance id alone.
         if memberID.isEmpty, let instanceID = leaving.groupInstanceID { memberID = instances[instanceID] ?? "" }
         let member = try identify(memberID, instanceID: leaving.groupInstanceID)
-        guard member.isClassic else { throw Refusal(.unknownMemberID, "the member does not use the classic protocol") }
         remove(member.id, at: moment)
     }
 }

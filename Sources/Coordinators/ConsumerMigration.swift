@@ -5,12 +5,14 @@ internal import KafkaProtocol
 extension ConsumerGroup {
     /// What becomes of a group of the classic protocol when somebody joins it with the new one. Its members are taken to
     /// have what their leader gave them, unless they have rejoined since, and what they said when they joined: a
-    /// cooperative member may still be giving that up. They are told to rejoin with the next heartbeat. Nil where the group cannot move: the policy, another kind of protocol, too many
-    /// members, a subscription that cannot be read.
+    /// cooperative member may still be giving that up. They are told to rejoin with the next heartbeat. Nil where the group cannot move: the
+    /// policy, another kind of protocol, too many members, a subscription or an assignment that cannot be read, or an assignor that gives
+    /// more than partitions, as Kafka Streams' does (KAFKA-18134).
     init?(upgrading classic: ClassicGroup, _ environment: GroupEnvironment, at moment: Moment) {
         let options = environment.options
         guard options.consumerMigrationPolicy.allowsUpgrade, classic.protocolType == ConsumerProtocol.type,
-            classic.members.count <= Int(options.consumerSizeMax)
+            classic.members.count <= Int(options.consumerSizeMax), !classic.assignsMore,
+            classic.members.values.allSatisfy({ ConsumerProtocol.isPlainAssignment($0.assignment) })
         else { return nil }
         self.init(id: classic.id, after: classic.generationID)
         var taken = PartitionSet()

@@ -17,12 +17,15 @@ struct ConsumerSubscriptions: Sendable {
         var pattern: TopicPattern
         /// Nil before it was resolved for the first time.
         var names: Set<String>?
+        /// Of the directory, when it was looked up last.
+        var version: UInt64?
     }
 
     /// A pattern that was just checked need not be compiled and resolved a second time.
     struct Checked: Sendable {
         fileprivate var pattern: TopicPattern
-        fileprivate var names: Set<String>?
+        fileprivate var names: Set<String>
+        fileprivate var version: UInt64
     }
 
     /// Compiles a member's pattern, and resolves it once: what would cost too much is refused before the member is let in.
@@ -32,7 +35,8 @@ struct ConsumerSubscriptions: Sendable {
         do {
             let pattern = try TopicPattern(text)
             var steps = TopicPattern.stepsMax
-            return Checked(pattern: pattern, names: try Self.names(matching: pattern, topics.names(), &steps))
+            let version = topics.version
+            return Checked(pattern: pattern, names: try Self.names(matching: pattern, topics.names(), &steps), version: version)
         } catch let error as TopicPattern.Malformed {
             throw Refusal(.invalidRegularExpression, "SubscribedTopicRegex `\(text.prefix(200))` is not valid: \(error.reason).")
         } catch {
@@ -42,7 +46,7 @@ struct ConsumerSubscriptions: Sendable {
 
     mutating func add(_ checked: Checked?) {
         guard let checked else { return }
-        resolved[checked.pattern.text] = Resolved(pattern: checked.pattern, names: checked.names)
+        resolved[checked.pattern.text] = Resolved(pattern: checked.pattern, names: checked.names, version: checked.version)
     }
 
     /// What topics a member wants, by name; they need not exist.
@@ -60,10 +64,15 @@ struct ConsumerSubscriptions: Sendable {
         version != topics.version || !resolved.isEmpty && resolvedVersion != version && hasRested(at: moment)
     }
 
-    private func hasRested(at moment: Moment) -> Bool { resolvedVersion == nil || moment.monotonicMs - resolvedAtMs >= restMs }
+    private func hasRested(at moment: Moment) -> Bool { moment.monotonicMs - resolvedAtMs >= restMs }
 
-    /// Looks the patterns in use up again where topics have changed. After that it rests for a while, the longer the more
-    /// topics there are, so that many groups with patterns cannot keep the broker busy when many topics come and go.
+    /// Whether it is not known yet what the pattern stands for: after a restart, with so many topics that not all patterns have had their turn.
+    func isUnresolved(_ pattern: String?) -> Bool { pattern.map { resolved[$0] != nil && resolved[$0]?.names == nil } ?? false }
+    var isUnresolved: Bool { resolved.values.contains { $0.names == nil } }
+
+    /// Looks the patterns in use up again where topics have changed, as many as may be at a time, and the others the next time. After that it
+    /// rests for a while, the longer the more topics there are, so that many groups with patterns cannot keep the broker busy when many
+    /// topics come and go.
     mutating func refresh(patterns: Set<String>, _ topics: any TopicDirectory, at moment: Moment) {
         version = topics.version
         for text in resolved.keys where !patterns.contains(text) { resolved[text] = nil }
@@ -71,17 +80,25 @@ struct ConsumerSubscriptions: Sendable {
         for text in patterns where resolved[text] == nil {
             if let pattern = try? TopicPattern(text) { resolved[text] = Resolved(pattern: pattern, names: nil) }
         }
-        guard !resolved.isEmpty else { return }
-        let isNew = resolved.values.contains { $0.names == nil }
-        guard isNew || resolvedVersion != version && hasRested(at: moment) else { return }
+        guard !resolved.isEmpty, resolvedVersion != version || isUnresolved, hasRested(at: moment) else { return }
         let all = topics.names()
+        // Those first that nobody knows anything of yet.
+        let outdated = resolved.filter { $0.value.version != version }.sorted { ($0.value.names == nil ? 0 : 1, $0.key) < ($1.value.names == nil ? 0 : 1, $1.key) }
         var steps = TopicPattern.stepsMax
-        for text in resolved.keys.sorted() {
-            // One that costs too much keeps the names that it had.
-            guard let pattern = resolved[text]?.pattern, let names = try? Self.names(matching: pattern, all, &steps) else { continue }
-            resolved[text]?.names = names
+        var isWhole = true
+        for (index, (text, old)) in outdated.enumerated() {
+            do {
+                resolved[text]?.names = try Self.names(matching: old.pattern, all, &steps)
+            } catch {
+                isWhole = index == 0
+                // One that costs too much by itself keeps the names that it had.
+                guard isWhole else { break }
+                resolved[text]?.names = old.names ?? []
+                steps = TopicPattern.stepsMax
+            }
+            resolved[text]?.version = version
         }
-        resolvedVersion = version
+        if isWhole { resolvedVersion = version }
         resolvedAtMs = moment.monotonicMs
         restMs = min(max(Int64(all.count) / 10, 500), 30_000)
     }
@@ -112,7 +129,7 @@ extension ConsumerGroup {
         guard isAssigning || subscriptions.isOutdated(environment.topics, at: moment) else { return }
         subscriptions.refresh(patterns: patterns, environment.topics, at: moment)
         let hash = metadataHash(environment.topics)
-        guard hash != header.metadataHash else { return }
+        guard hash != header.metadataHash, isAssigning || !subscriptions.isUnresolved else { return }
         setMetadataHash(hash)
         if !isAssigning { beginEpoch() }
     }
@@ -154,7 +171,16 @@ extension ConsumerGroup {
                 topicIDs.insert(topic.id)
                 problem.partitionCounts[topic.id] = topic.partitionCount
             }
-            problem.members.append(.init(id: memberID.text, topicIDs: topicIDs, previous: targets[memberID] ?? PartitionSet()))
+            let previous = targets[memberID] ?? PartitionSet()
+            if subscriptions.isUnresolved(member.profile.topicPattern) {
+                // It keeps what it has until it is known what it wants.
+                for topicID in previous.topics.keys {
+                    guard let topic = environment.topics.topic(id: topicID) else { continue }
+                    topicIDs.insert(topicID)
+                    problem.partitionCounts[topicID] = topic.partitionCount
+                }
+            }
+            problem.members.append(.init(id: memberID.text, topicIDs: topicIDs, previous: previous))
         }
         let sets = assignor(environment.options).assign(problem)
         for (member, target) in zip(problem.members, sets) { setTarget(target, of: member.id) }

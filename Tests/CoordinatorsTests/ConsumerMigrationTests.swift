@@ -132,6 +132,66 @@ import Testing
         #expect(harness.beat("new", -1).errorCode == .groupIDNotFound)
     }
 
+    /// What a leader may give that only its own assignor understands.
+    enum Opaque: CaseIterable, Sendable {
+        /// As Kafka Streams does.
+        case userData
+        case unreadable
+
+        var assignment: [UInt8] {
+            guard self == .userData else { return [0, 1, 0] }
+            let assignment = ConsumerProtocol.Assignment {
+                $0.assignedPartitions = [ConsumerProtocol.TopicPartitions { ($0.topic, $0.partitions) = ("t", [0, 1, 2, 3]) }]
+                $0.userData = [7]
+            }
+            return ConsumerProtocol.encode(assignment, version: 1)
+        }
+    }
+
+    @Test(arguments: Opaque.allCases)
+    func aGroupWhoseAssignorGivesMoreThanPartitionsStaysWhatItIs(opaque: Opaque) throws {
+        var harness = harness()
+        let memberID = harness.classicJoin("", owned: [:]).memberID
+        #expect(harness.classicJoin(memberID, owned: [:]).generationID == 1)
+        let request = SyncGroupRequest {
+            ($0.groupID, $0.memberID, $0.generationID) = (Self.group, memberID, 1)
+            $0.assignments = [SyncGroupRequest.Assignment { ($0.memberID, $0.assignment) = (memberID, opaque.assignment) }]
+        }
+        guard case .sync(let given) = harness.perform({ $0.sync(request, $1, at: $2) }, version: 5) else {
+            Issue.record("SyncGroup was not answered")
+            return
+        }
+        #expect(given.assignment == opaque.assignment)
+        let durable = harness.durable
+        #expect(harness.join("new").errorCode == .groupIDNotFound)
+        #expect(harness.durable == durable)
+        #expect(harness.classicBeat(memberID, 1) == .none)
+        try harness.restart()
+        #expect(harness.join("new").errorCode == .groupIDNotFound)
+        #expect(harness.coordinator.describe(Self.group, version: 5).groupState == "Stable")
+    }
+
+    /// In the next generation nobody has an assignment yet.
+    @Test(arguments: Opaque.allCases)
+    func itStaysSoUntilItsLeaderGivesPartitionsAndNothingElse(opaque: Opaque) {
+        var harness = harness()
+        let memberID = harness.classicJoin("", owned: [:]).memberID
+        #expect(harness.classicJoin(memberID, owned: [:]).generationID == 1)
+        let request = SyncGroupRequest {
+            ($0.groupID, $0.memberID, $0.generationID) = (Self.group, memberID, 1)
+            $0.assignments = [SyncGroupRequest.Assignment { ($0.memberID, $0.assignment) = (memberID, opaque.assignment) }]
+        }
+        let given = harness.perform({ $0.sync(request, $1, at: $2) }, version: 5)
+        #expect(given?.errorCode == ErrorCode.none)
+        #expect(harness.classicJoin(memberID, owned: ["t": [0, 1, 2, 3]]).generationID == 2)
+        #expect(harness.coordinator.describe(Self.group, version: 5).groupState == "CompletingRebalance")
+        #expect(harness.join("new").errorCode == .groupIDNotFound)
+        #expect(harness.coordinator.describe(Self.group, version: 5).groupState == "CompletingRebalance")
+        #expect(harness.classicSync(memberID, 2, dividing: [memberID: ["t": [0, 1, 2, 3]]]).owned == ["t": [0, 1, 2, 3]])
+        #expect(harness.join("new").errorCode == .none)
+        #expect(harness.described.errorCode == .none)
+    }
+
     @Test func aMemberThatIsNotLetInDoesNotMoveTheGroup() {
         var (harness, old) = classicGroup()
         let durable = harness.durable
@@ -171,7 +231,7 @@ import Testing
         #expect(harness.classicBeat("new", 2) == .unknownMemberID)
         #expect(harness.classicSync(old, 1).errorCode == .rebalanceInProgress)
         #expect(harness.classicSync(old, 9).errorCode == .illegalGeneration)
-        #expect(harness.classicLeave("new") == .unknownMemberID)
+        #expect(harness.classicLeave("nobody") == .unknownMemberID)
         #expect(harness.classicLeave(old) == .none)
         #expect(harness.classicBeat(old, 1) == .unknownMemberID)
         #expect(harness.named(harness.beat("new", 2))?["t"]?.count == 4)
@@ -205,6 +265,37 @@ import Testing
         #expect(response.members.map(\.memberID) == ["", ""] && response.members.map(\.groupInstanceID) == ["i", "j"])
         #expect(response.members.map(\.errorCode) == [.none, .unknownMemberID])
         #expect(harness.described.members.map(\.memberID) == ["new"])
+    }
+
+    @Test func membersOfTheNewProtocolArePutOutByEitherID() {
+        var harness = harness()
+        harness.join("a")
+        harness.join("b", instanceID: "i")
+        harness.join("c")
+        let epoch = harness.described.groupEpoch
+        let request = LeaveGroupRequest {
+            $0.groupID = Self.group
+            $0.members = [.init { $0.memberID = "a" }, .init { $0.groupInstanceID = "i" }]
+        }
+        guard case .leave(let response) = harness.perform({ $0.leave(request, $1, at: $2) }, version: 5) else {
+            Issue.record("LeaveGroup was not answered")
+            return
+        }
+        #expect(response.errorCode == .none)
+        #expect(response.members.map(\.errorCode) == [.none, .none])
+        #expect(harness.described.members.map(\.memberID) == ["c"])
+        #expect(harness.described.groupEpoch == epoch + 1)
+        #expect(harness.beat("a", 1).errorCode == .unknownMemberID)
+    }
+
+    @Test func theGroupGoesBackWhenTheLastNewMemberIsPutOut() {
+        var (harness, old) = classicGroup()
+        harness.join("new")
+        #expect(harness.classicLeave("new") == .none)
+        #expect(harness.described.errorCode == .groupIDNotFound)
+        #expect(harness.coordinator.describe(Self.group, version: 5).groupState == "PreparingRebalance")
+        #expect(harness.durable.keys.allSatisfy { $0.first == UInt8(ascii: "C") })
+        #expect(harness.classicJoin(old, owned: ["t": [0, 1, 2, 3]]).leader == old)
     }
 
     @Test func whoDoesNotRejoinInTimeIsFenced() {

@@ -52,6 +52,34 @@ import Testing
         #expect(harness.named(harness.beat("a", 1)) == ["t1": [0, 1, 2]])
     }
 
+    /// Each of the patterns takes more than half of the steps that all of them may take at a time.
+    @Test func patternsThatDoNotAllHaveTheirTurnAtOnceHaveItLater() throws {
+        // What is made ready for a name counts, too.
+        let costly = "|" + String(repeating: "z{1000}", count: 9)
+        var harness = ConsumerHarness(ConsumerTopics(["a1": 1, "b1": 1]))
+        harness.join("a", nil, pattern: "a.*" + costly)
+        harness.join("b", nil, pattern: "b.*" + costly)
+        #expect(harness.beat("a", 1).memberEpoch == 2)
+        var topics = harness.topics
+        for number in 0..<6_000 { topics.create("n\(number)", 1) }
+        topics.create("a2", 1)
+        topics.create("b2", 1)
+        harness.topics = topics
+        try harness.restart()
+
+        #expect(harness.beat("a", 2).memberEpoch == 2)
+        #expect(harness.beat("b", 2).memberEpoch == 2)
+        // Who joins meanwhile has the group assign anew.
+        #expect(harness.join("c", ["n0"]).memberEpoch == 3)
+        #expect(harness.described("a")?.targetAssignment.named == ["a1": [0], "a2": [0]])
+        #expect(harness.described("b")?.targetAssignment.named == ["b1": [0]])
+        harness.wait(1_000)
+        let last = harness.beat("b", 2)
+        #expect(last.memberEpoch == 4)
+        #expect(harness.named(last) == ["b1": [0], "b2": [0]])
+        #expect(harness.named(harness.beat("a", 2)) == ["a1": [0], "a2": [0]])
+    }
+
     @Test func namesAndPatternsOfAllMembersCount() {
         var harness = ConsumerHarness(ConsumerTopics(["t1": 1, "u1": 1, "v1": 1]))
         harness.join("a", ["later"], pattern: "t.*")

@@ -51,7 +51,8 @@ struct OffsetsToCommit: Sendable {
     private mutating func add(_ claim: some OffsetClaim, to topic: Topic?) -> ErrorCode {
         guard let topic, topic.partitions.indices.contains(Int(claim.partitionIndex)) else { return .unknownTopicOrPartition }
         let metadata = claim.committedMetadata ?? ""
-        guard metadata.utf8.count <= metadataBytesMax else { return .offsetMetadataTooLarge }
+        // Kafka counts as Java does, whatever it calls it; the store counts bytes.
+        guard metadata.utf16.count <= metadataBytesMax, metadata.utf8.count <= GroupChange.metadataByteCountMax else { return .offsetMetadataTooLarge }
         let value = CommittedOffset(
             offset: claim.committedOffset, leaderEpoch: claim.committedLeaderEpoch, metadata: metadata, commitTimeMs: now,
             expireTimeMs: expireTimeMs)
