@@ -96,8 +96,8 @@ public final class BrokerServer: Sendable {
         for service in services { service.cancel() }
         let cleaner = cleaner
         await withCheckedContinuation { stopped in
-            // It ends after the step it is at, and that may be waiting for the disk.
-            context.readers.submit { _ in
+            // It ends after the step it is at, and that may be waiting for the disk; the broker's own threads may have a long queue.
+            NIOThreadPool.singleton.submit { _ in
                 cleaner.stop()
                 stopped.resume()
             }

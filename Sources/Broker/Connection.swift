@@ -12,6 +12,7 @@ final class Connection: ChannelDuplexHandler {
     let id: ConnectionID
     let lane: LoopLane
     let peer: Peer
+    let presence = Presence()
     private let broker: BrokerContext
     private let advertised: Listener
     private let limits: ConnectionLimits
@@ -62,6 +63,7 @@ final class Connection: ChannelDuplexHandler {
         guard context != nil else { return }
         context = nil
         isClosing = true
+        presence.leave()
         stash = nil
         lane.remove(self)
         let abandoned = answers.abandon()

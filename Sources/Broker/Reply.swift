@@ -3,6 +3,13 @@ internal import Logging
 internal import NIOCore
 internal import Synchronization
 
+/// Whether a connection's client is still there, as threads see it that work for it.
+final class Presence: Sendable {
+    private let left = Atomic(false)
+    var hasLeft: Bool { left.load(ordering: .relaxed) }
+    func leave() { left.store(true, ordering: .relaxed) }
+}
+
 /// The duty to answer one request: spent exactly once, on any thread. One that is dropped unspent is a defect of the
 /// handler; the connection is then closed, since the answers behind it could never leave.
 final class Reply: Sendable {
@@ -11,6 +18,7 @@ final class Reply: Sendable {
     private let correlationID: Int32
     private let sequence: Int
     private let connection: NIOLoopBound<Connection>
+    private let presence: Presence
     private let isSpent = Atomic(false)
 
     init(_ header: RequestHeader, sequence: Int, connection: NIOLoopBound<Connection>) {
@@ -19,7 +27,11 @@ final class Reply: Sendable {
         correlationID = header.correlationID
         self.sequence = sequence
         self.connection = connection
+        presence = connection.value.presence
     }
+
+    /// The client is gone, and nobody needs an answer made. Any thread.
+    var isInVain: Bool { presence.hasLeft }
 
     /// Answers with `response`, encoded here and now in the request's version.
     func send(_ response: consuming some Message, capacity: Int = 256) {

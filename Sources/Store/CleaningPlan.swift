@@ -176,7 +176,7 @@ extension Snapshot {
         var times = try cursor(in: databases.times)
         var hasTime = try times.seek(time ?? TimeKey(partition, runningMaximum: .min, baseOffset: 0))
         var byteCount = 0
-        try log.readAhead(partition, from: base, byteCount: CleaningLimits.stepByteCount / 2)
+        try log.readAhead(partition, from: base, byteCount: CleaningLimits.stepByteCount)
         var more = try log.seek(LogKey(partition, base))
         while more, let key = LogKey(log.key), key.partition == partition, key.baseOffset < end {
             if byteCount >= CleaningLimits.stepByteCount || step.extents.count == CleaningLimits.stepExtentCount {

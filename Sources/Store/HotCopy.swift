@@ -36,7 +36,7 @@ struct HotCopy {
     }
 
     private func checkName() throws(StoreError) {
-        guard FileGrowth.length(of: path) < 0 else { throw .system("\(target) holds a data.mdb already; name an empty or new directory") }
+        guard FileGrowth.length(of: path) < 0 else { throw .system("\(target) holds a data.mdb already; name another directory") }
     }
 
     /// The file to write, which nobody else writes meanwhile.

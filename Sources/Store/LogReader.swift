@@ -32,6 +32,13 @@ public final class LogReader {
         try run(partition, from: offset, limit: limit, maxBytes: maxBytes, firstBatchWhole: firstBatchWhole, into: &sink).byteCount
     }
 
+    /// Has the kernel fetch what the next read will want, where one from `offset` on has taken `byteCount` bytes: as much again.
+    public func readAhead(_ partition: Partition, from offset: Int64, past byteCount: Int) throws(StoreError) {
+        try lmdb("reading ahead") { () throws(LMDBError) in
+            try snapshot.readAhead(of: partition.id, from: offset, past: byteCount, byteCount: byteCount, databases)
+        }
+    }
+
     func run(
         _ partition: Partition, from offset: Int64, limit: Int64, maxBytes: Int, firstBatchWhole: Bool, isOfOneSnapshot: Bool = false,
         into sink: inout some RecordSink

@@ -115,12 +115,12 @@ public final class Partition: Sendable {
             guard offset >= tail.logStartOffset, offset < end else { return look }
             if offset < tail.sealedEnd {
                 look.isTail = false
-                look.availableBytes = PartitionLook.sealedBytes
+                look.availableBytes = min(tail.byteCount, PartitionLook.bytesCountedMax)
             } else {
                 for index in tail.pieceIndex(holding: offset)..<tail.pieces.count {
                     guard tail.pieces[index].baseOffset < end else { break }
                     look.availableBytes += Int(tail.pieces[index].byteCount)
-                    if look.availableBytes >= PartitionLook.sealedBytes { break }
+                    if look.availableBytes >= PartitionLook.bytesCountedMax { break }
                 }
             }
             return look
@@ -135,13 +135,14 @@ public final class Partition: Sendable {
 
 /// A partition at one moment, for one who wants to read from an offset.
 public struct PartitionLook: Sendable, Equatable {
-    /// What sealed data count for in `availableBytes`: there is at least one extent, and nobody waits for more.
-    public static let sealedBytes = 1 << 20
+    /// The most that `availableBytes` counts: nobody waits for more.
+    public static let bytesCountedMax = 16 << 20
 
     public var logStartOffset: Int64
     public var highWatermark: Int64
     public var lastStableOffset: Int64
-    /// Bytes of whole batches at and after the offset: exact in the tail up to `sealedBytes`.
+    /// Bytes of whole batches at and after the offset: exact in the tail. Of what is sealed, nobody knows how much comes before the offset, and
+    /// all of the partition's counts.
     public var availableBytes: Int
     /// The offset is among the batches that were just written; reading them touches no cold page.
     public var isTail: Bool

@@ -98,6 +98,11 @@ extension Snapshot {
         }
     }
 
+    borrowing func readAhead(of partition: PartitionID, from offset: Int64, past passed: Int, byteCount: Int, _ databases: Databases) throws(LMDBError) {
+        var cursor = try cursor(in: databases.log)
+        try cursor.readAhead(partition, from: offset, past: passed, byteCount: byteCount)
+    }
+
     /// Finds out how far compaction has been here. Where the log start has passed the offset, and readers are about to be told, what comes
     /// behind is not what follows it.
     private borrowing func lookForGaps(of partition: PartitionID, _ databases: Databases, _ run: inout ReadRun) throws(LMDBError) {
@@ -122,15 +127,20 @@ extension Cursor {
         return try seek(LogKey(partition, offset))
     }
 
-    /// Has the kernel fetch what a read from `offset` on will copy, and as much again for the one that follows it: a page
-    /// fault would fetch a few pages at a time, and wait for each.
+    /// Has the kernel fetch what a read from `offset` on will take, behind its first `passed` bytes: a page fault would fetch a few pages at
+    /// a time, and wait for each.
     @_lifetime(self: copy self)
-    mutating func readAhead(_ partition: PartitionID, from offset: Int64, byteCount: Int) throws(LMDBError) {
-        var left = min(2 * byteCount, 16 << 20)
+    mutating func readAhead(_ partition: PartitionID, from offset: Int64, past passed: Int = 0, byteCount: Int) throws(LMDBError) {
+        var left = min(byteCount, 16 << 20)
+        var passed = passed
         var more = try seek(partition, holding: offset)
         while more, left > 0, let key = LogKey(key), key.partition == partition {
-            willNeedValue()
-            left -= value.byteCount
+            if passed > 0 {
+                passed -= value.byteCount
+            } else {
+                willNeedValue()
+                left -= value.byteCount
+            }
             more = try move(.next)
         }
     }

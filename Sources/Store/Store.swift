@@ -36,6 +36,9 @@ public final class Store: Sendable {
     /// Closed stores answer questions but take no writes.
     private let isClosed = ClosedMark()
 
+    /// The newest format that can be read, and the one that is written.
+    public static let format = Databases.format
+
     /// Opens the store in `directory`, creating directory and store where there is none.
     /// Throws `cannotOpen` with a sentence for people: in use, of a newer format, not a store, …
     public static func open(directory: String, options: StoreOptions = StoreOptions()) throws(StoreError) -> Store {
@@ -87,7 +90,10 @@ public final class Store: Sendable {
     public func topic(id: Uuid) -> Topic? { shared.catalog.withLock { $0.byID[id] } }
     public func partition(_ id: PartitionID) -> Partition? { shared.catalog.withLock { $0.partitions[id] } }
     /// All topics, by name.
-    public func topics() -> [Topic] { shared.catalog.withLock { Array($0.byName.values) }.sorted { $0.name < $1.name } }
+    public func topics() -> [Topic] { topicsInAnyOrder().sorted { $0.name < $1.name } }
+    public func topicsInAnyOrder() -> [Topic] { shared.catalog.withLock { Array($0.byName.values) } }
+    /// How many partitions all topics have.
+    public var partitionCount: Int { shared.catalog.withLock { $0.partitionCount } }
     /// The broker's dynamic configs.
     public func brokerConfigs() -> [String: String] { shared.brokerConfigs.withLock { $0 } }
 
@@ -143,7 +149,7 @@ public final class Store: Sendable {
 
     // MARK: - Backup and end
 
-    /// Writes a consistent copy of the last commit into the empty or new directory `target` while the store serves.
+    /// Writes a consistent copy of the last commit into the directory `target`, which is made or holds no `data.mdb`, while the store serves.
     /// `compacting` leaves free pages out; the file grows by what is written while it runs. `bytesPerSecond` leaves the disk to others, and
     /// nil to nobody.
     public func backup(

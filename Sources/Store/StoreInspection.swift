@@ -29,7 +29,7 @@ public struct StoreInspection: Sendable {
 
     public var usedByteCount: Int { fileByteCount - freeByteCount - heldByteCount }
 
-    /// Looks at the store in `directory`, and changes nothing.
+    /// Looks at the store in `directory`, and changes nothing in it; `lock.mdb` is made where it is missing.
     public init(of directory: String) throws(StoreError) {
         let (environment, identity) = try StoreOpening.openToRead(directory)
         // Before there is a snapshot of its own among them.

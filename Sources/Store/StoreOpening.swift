@@ -67,7 +67,14 @@ struct StoreOpening {
             case .invalid: throw .cannotOpen("\(directory)/data.mdb is not an LMDB environment, so \(directory) is not a store")
             case .versionMismatch:
                 throw .cannotOpen("\(directory)/data.mdb was written by another version of LMDB than this one, whose format it cannot read")
-            default: throw .cannotOpen("the store in \(directory) cannot be opened: \(error)")
+            default:
+                let lockFile = lockFile(of: directory)
+                guard error.code == EACCES, access(lockFile, F_OK) == 0, access(lockFile, R_OK | W_OK) != 0 else {
+                    throw .cannotOpen("the store in \(directory) cannot be opened: \(error)")
+                }
+                throw .cannotOpen(
+                    "the store in \(directory) cannot be opened: this user may not write \(lockFile). Give it the owner of data.mdb, or delete it while nothing has the store open"
+                )
             }
         }
     }
@@ -103,14 +110,25 @@ struct StoreOpening {
         }
     }
 
-    /// Opens a store to look at it, also one that is being served, or `unlocked` where the caller keeps everyone else out.
+    /// Opens a store to look at it, also one that is being served; only its lock file is made where there is none. Or `unlocked` where the caller keeps everyone else out.
     static func openToRead(
         _ directory: String, mapByteCount: Int = StoreOptions().mapByteCount, unlocked: Bool = false
     ) throws(StoreError) -> (environment: Environment, identity: IdentityRow?) {
+        let isLockFileNew = !unlocked && access(lockFile(of: directory), F_OK) != 0
         let environment = try openEnvironment(
             directory,
             Environment.Options(mapByteCount: mapByteCount, readersMax: StoreOptions().readersMax, readOnly: true, unlocked: unlocked))
+        if isLockFileNew { giveLockFile(of: directory) }
         return (environment, try check(environment, directory))
+    }
+
+    private static func lockFile(of directory: String) -> String { directory + "/lock.mdb" }
+
+    /// Gives it to the owner of the store, for whom it is to be writable when he serves it. Only root may give a file away; for anybody else
+    /// the owner is right already, or cannot be made so.
+    private static func giveLockFile(of directory: String) {
+        var data = stat()
+        if stat(directory + "/data.mdb", &data) == 0 { _ = chown(lockFile(of: directory), data.st_uid, data.st_gid) }
     }
 
     /// Refuses what is no store, or one of a newer format, before anything is written to it.

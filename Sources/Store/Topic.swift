@@ -43,13 +43,18 @@ struct Catalog: Sendable {
     /// Of the published one: grows with each change.
     var version: UInt64 = 0
 
+    /// Of all topics, without those of deleted ones.
+    private(set) var partitionCount = 0
+
     mutating func set(_ topic: Topic) {
+        partitionCount += topic.partitions.count - (byName[topic.name]?.partitions.count ?? 0)
         byName[topic.name] = topic
         byID[topic.id] = topic
         for partition in topic.partitions { partitions[partition.id] = partition }
     }
 
     mutating func remove(_ topic: Topic) {
+        partitionCount -= byName[topic.name]?.partitions.count ?? 0
         byName[topic.name] = nil
         byID[topic.id] = nil
     }

@@ -5,16 +5,17 @@ compressed bombs.
 """
 
 import gzip
+import socket
 import struct
 import time
 
 import pytest
 
-from messages import API_VERSIONS, FETCH, METADATA, PRODUCE
+from messages import API_VERSIONS, DESCRIBE_LOG_DIRS, FETCH, METADATA, PRODUCE
 from records import batch
 from waiting import wait_for
 from wire import Connection, ConnectionClosed
-from wire_requests import fetch_values, produce, produce_values
+from wire_requests import fetch_one, fetch_values, produce, produce_values
 
 MEGABYTE = 1 << 20
 
@@ -181,3 +182,46 @@ def test_pipelined_requests_without_end_are_held_back(broker):
     answers_quickly(broker, 2.0)
     assert broker.memory_anonymous() - before < 200 * MEGABYTE
     connection.close()
+
+
+def writes_and_reads(broker, topic, seconds=3.0):
+    begun = time.monotonic()
+    with broker.connect() as connection:
+        written = produce(connection, topic, batch([b"x"]))
+        assert written.error_code == 0
+        assert fetch_one(connection, topic, offset=written.base_offset).records
+    assert time.monotonic() - begun < seconds, "others were stalled"
+
+
+@pytest.mark.parametrize("api, version", [(DESCRIBE_LOG_DIRS, 4), (METADATA, 12)], ids=["log-dirs", "metadata"])
+def test_answers_that_threads_make_are_held_back(start_broker, topic, api, version):
+    """A thousand questions about ten thousand partitions: a few are answered, and the others when there is room."""
+    broker = start_broker()
+    broker.create_topic(topic, 10_000)
+    deaf = broker.connect(timeout=60, receive_buffer=1 << 18)
+    deaf.ask(api, version, topics=None)
+    held, spent, limit = broker.memory_anonymous(), -1.0, 100 * MEGABYTE
+    asked = [deaf.send(api, version, topics=None) for _ in range(1000)]
+    deaf.socket.recv(1, socket.MSG_PEEK)
+    for _ in range(20):
+        writes_and_reads(broker, topic)
+
+    def rests():
+        nonlocal spent
+        before, spent = spent, broker.cpu_seconds()
+        return spent - before < 0.02
+    wait_for(rests, "the broker has done what it will do", 60, every=0.25)
+    grown = broker.memory_anonymous() - held
+    assert grown < limit, f"unread answers took {grown / MEGABYTE:.0f} MB"
+
+    size = 0
+    for correlation in asked:
+        frame = deaf.receive_frame()
+        assert struct.unpack(">i", frame[:4])[0] == correlation
+        size += len(frame)
+    assert size > 2 * limit, "so much would have been held"
+    reply = api.decode(version, api.reply_body(version, frame))
+    topics = reply.topics if api is METADATA else reply.results[0].topics
+    assert {t.name: len(t.partitions) for t in topics} == {topic: 10_000}
+    deaf.close()
+    answers_quickly(broker)

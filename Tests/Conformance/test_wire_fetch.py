@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from messages import DELETE_RECORDS, DELETE_TOPICS, FETCH, OFFSET_FOR_LEADER_EPOCH
+from messages import DELETE_RECORDS, DELETE_TOPICS, FETCH, OFFSET_FOR_LEADER_EPOCH, PRODUCE
 from records import batch, batches, record
-from wire_requests import fetch, fetch_one, list_offset, produce
+from wire_requests import fetch, fetch_one, list_offset, produce, produce_values
 from wire import random_uuid
 
 OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_OR_PARTITION = 1, 3
@@ -114,6 +114,19 @@ def test_min_bytes_are_waited_for(connection, broker, made):
     found = fetch_one(connection, made, max_wait_ms=8000, min_bytes=50_000)
     waker.join()
     assert len(found.records) >= 50_000 and time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize("size", [900_000, 20_000])
+def test_more_than_a_megabyte_that_is_there_is_not_waited_for(connection, made, size):
+    """The time limit of the wait is far beyond the test's patience with the socket."""
+    data = batch([b"x" * size])
+    sent = [connection.send(PRODUCE, 9, **produce_values(made, data)) for _ in range(13_000_000 // size)]
+    for correlation in sent:
+        assert connection.receive(PRODUCE, 9, correlation).responses[0].partition_responses[0].error_code == 0
+    begun = time.monotonic()
+    found = fetch_one(connection, made, max_wait_ms=60_000, min_bytes=4 << 20, partition_max_bytes=8 << 20)
+    assert 4 << 20 <= len(found.records) <= 8 << 20 and time.monotonic() - begun < 5
+    assert batches(found.records)[0].base_offset == 0
 
 
 def test_bytes_of_other_partitions_count_towards_min_bytes(connection, made):

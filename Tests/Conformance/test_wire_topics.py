@@ -2,13 +2,17 @@
 
 import pytest
 
-from messages import (CREATE_PARTITIONS, CREATE_TOPICS, DELETE_RECORDS, DELETE_TOPICS, DESCRIBE_TOPIC_PARTITIONS,
-                      METADATA)
+from messages import (CREATE_PARTITIONS, CREATE_TOPICS, DELETE_RECORDS, DELETE_TOPICS, DESCRIBE_CONFIGS,
+                      DESCRIBE_TOPIC_PARTITIONS, INCREMENTAL_ALTER_CONFIGS, METADATA)
 from records import batch
 from wire_requests import list_offset, produce
 from wire import NO_UUID, random_uuid
 
 OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, TOPIC_EXISTS, UNKNOWN_TOPIC_ID = 1, 3, 17, 36, 100
+INVALID_CONFIG = 40
+TOPIC, BROKER = 2, 4
+SET, DELETE = 0, 1
+FROM_TOPIC, FROM_DYNAMIC_DEFAULT_BROKER, FROM_DEFAULT = 1, 3, 5
 
 
 def create(connection, name, **options):
@@ -167,3 +171,45 @@ def test_describe_topic_partitions_of_an_unknown_topic(connection, topic):
     reply = connection.ask(DESCRIBE_TOPIC_PARTITIONS, 0, topics=[dict(name=topic)], cursor=None)
     assert [(t.name, t.error_code) for t in reply.topics] == [(topic, UNKNOWN_TOPIC_OR_PARTITION)]
     assert topic not in {t.name for t in connection.ask(METADATA, 12, topics=None).topics}
+
+
+def alter(connection, resource_type, name, *steps):
+    """Alters configs by (operation, name, value) and returns the error code."""
+    reply = connection.ask(INCREMENTAL_ALTER_CONFIGS, 1, resources=[dict(resource_type=resource_type, resource_name=name, configs=[
+        dict(name=key, config_operation=operation, value=value) for operation, key, value in steps])])
+    return reply.responses[0].error_code
+
+
+def config(connection, topic, name):
+    """A topic's config: its value and where that is from."""
+    reply = connection.ask(DESCRIBE_CONFIGS, 4, resources=[dict(
+        resource_type=TOPIC, resource_name=topic, configuration_keys=[name])])
+    assert reply.results[0].error_code == 0, reply
+    found, = reply.results[0].configs
+    return found.value, found.config_source
+
+
+def test_what_is_not_there_can_be_unset(connection, broker, topic):
+    """MirrorMaker unsets what the other cluster has by default, in one request with what it sets."""
+    broker.create_topic(topic)
+    assert alter(connection, TOPIC, topic, (DELETE, "message.downconversion.enable", None), (SET, "retention.ms", "1234")) == 0
+    assert config(connection, topic, "retention.ms") == ("1234", FROM_TOPIC)
+    refused = alter(connection, TOPIC, topic, (SET, "message.downconversion.enable", "true"), (SET, "retention.ms", "1"))
+    assert refused == INVALID_CONFIG
+    assert config(connection, topic, "retention.ms") == ("1234", FROM_TOPIC)
+
+
+def test_a_topic_shows_the_default_that_is_kept_for_all_brokers(start_broker, topic):
+    """It has no effect, but tools compare what they have set with what they are shown."""
+    broker = start_broker()
+    broker.create_topic(topic)
+    name = "unclean.leader.election.enable"
+    with broker.connect() as connection:
+        assert config(connection, topic, name) == ("false", FROM_DEFAULT)
+        assert alter(connection, BROKER, "", (SET, name, "true")) == 0
+        assert config(connection, topic, name) == ("true", FROM_DYNAMIC_DEFAULT_BROKER)
+        assert alter(connection, TOPIC, topic, (SET, name, "false")) == 0
+        assert config(connection, topic, name) == ("false", FROM_TOPIC)
+        assert alter(connection, BROKER, "", (DELETE, name, None)) == 0
+        assert alter(connection, TOPIC, topic, (DELETE, name, None)) == 0
+        assert config(connection, topic, name) == ("false", FROM_DEFAULT)

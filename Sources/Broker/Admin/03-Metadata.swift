@@ -4,9 +4,6 @@ internal import Store
 /// Metadata 0–13 (KIP-516, KIP-1102). A topic that does not exist is created before the answer when client and broker
 /// agree to it; Kafka answers first and lets the client ask again. Without authorisation every operation is allowed.
 struct MetadataHandler: Handler {
-    /// An answer with more partitions is put together off the event loop.
-    private static let partitionsOnLoopMax = 2000
-
     func handle(_ request: MetadataRequest, _ call: Call, _ reply: Reply) {
         guard let asked = request.topics else { return answerAll(request, call, reply) }
         if (10..<12).contains(reply.version), asked.contains(where: { !$0.topicID.isZero }) {
@@ -85,25 +82,33 @@ struct MetadataHandler: Handler {
     // MARK: Answers
 
     private func answerAll(_ request: MetadataRequest, _ call: Call, _ reply: Reply) {
-        answer(call.broker.store.topics().map { .topic($0) }, request, call, reply)
+        let store = call.broker.store
+        answer(partitionCount: store.partitionCount, request, call, reply) { store.topics().map { .topic($0) } }
     }
 
     private func answer(_ found: [Found], _ request: MetadataRequest, _ call: Call, _ reply: Reply) {
         let partitionCount = found.reduce(0) { count, one in
             if case .topic(let topic) = one { count + topic.partitions.count + 1 } else { count + 1 }
         }
+        answer(partitionCount: partitionCount, request, call, reply) { found }
+    }
+
+    private func answer(
+        partitionCount: Int, _ request: MetadataRequest, _ call: Call, _ reply: Reply, of found: @escaping @Sendable () -> [Found]
+    ) {
+        let byteCount = 256 + partitionCount * 48
         let send: @Sendable () -> Void = {
             let nodes = [call.broker.configuration.current.nodeID]
-            let topics = found.map { one in
+            let topics = found().map { one in
                 switch one {
                 case .topic(let topic): Self.described(topic, nodes, request)
                 case .refused(let lookup, let code): Self.refused(lookup, code)
                 case .planned(_, let lookup): Self.refused(lookup, .leaderNotAvailable)
                 }
             }
-            reply.send(Self.response(topics, request, call), capacity: 256 + partitionCount * 48)
+            reply.send(Self.response(topics, request, call), capacity: byteCount)
         }
-        if partitionCount > Self.partitionsOnLoopMax { call.offLoop(send) } else { send() }
+        if partitionCount > Call.partitionsOnLoopMax { call.offLoop(reply, expecting: byteCount, send) } else { send() }
     }
 
     private static func response(_ topics: [MetadataResponse.Topic], _ request: MetadataRequest, _ call: Call) -> MetadataResponse {

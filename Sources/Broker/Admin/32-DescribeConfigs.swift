@@ -6,6 +6,9 @@ internal import Store
 struct DescribeConfigsHandler: Handler {
     /// More are described off the event loop.
     private static let resourcesOnLoopMax = 16
+    private static let namesOnLoopMax = 1000
+    /// Of the description of a resource with everything that can be asked for, about.
+    private static let byteCountOfOne = 8 << 10
 
     private struct Target: Hashable {
         let type: Int8
@@ -20,7 +23,12 @@ struct DescribeConfigsHandler: Handler {
             response.results = resources.map { Self.describe($0, request, call.broker) }
             reply.send(response, capacity: 256 + min(resources.count, 1000) * 4096)
         }
-        if resources.count > Self.resourcesOnLoopMax { call.offLoop(send) } else { send() }
+        let nameCount = resources.reduce(0) { $0 + ($1.configurationKeys?.count ?? 0) }
+        if resources.count > Self.resourcesOnLoopMax || nameCount > Self.namesOnLoopMax {
+            call.offLoop(reply, expecting: resources.count * Self.byteCountOfOne, send)
+        } else {
+            send()
+        }
     }
 
     private static func describe(
@@ -30,7 +38,7 @@ struct DescribeConfigsHandler: Handler {
         result.resourceType = asked.resourceType
         result.resourceName = asked.resourceName
         // As in Kafka, no names are all names.
-        let names = asked.configurationKeys.flatMap { $0.isEmpty ? nil : $0 }
+        let names = asked.configurationKeys.flatMap { $0.isEmpty ? nil : Set($0) }
         do throws(Refusal) {
             let descriptions = try describe(ConfigResource(type: asked.resourceType, name: asked.resourceName, broker), names, broker)
             result.configs = descriptions.map { spelled($0, request) }
@@ -41,7 +49,7 @@ struct DescribeConfigsHandler: Handler {
         return result
     }
 
-    private static func describe(_ resource: ConfigResource, _ names: [String]?, _ broker: BrokerContext) -> [ConfigurationDescription] {
+    private static func describe(_ resource: ConfigResource, _ names: Set<String>?, _ broker: BrokerContext) -> [ConfigurationDescription] {
         let layers = broker.configuration.current.layers
         switch resource {
         case .topic(let topic): return layers.describeTopic(overrides: topic.configs, names)

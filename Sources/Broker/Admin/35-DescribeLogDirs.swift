@@ -5,7 +5,7 @@ internal import Store
 /// DescribeLogDirs 1–4 (KIP-113, KIP-827). The one directory is the store's; sizes of partitions are their record batches'.
 struct DescribeLogDirsHandler: Handler {
     func handle(_ request: DescribeLogDirsRequest, _ call: Call, _ reply: Reply) {
-        call.offLoop {
+        call.offLoop(reply) {
             var result = DescribeLogDirsResponse.Result()
             result.logDir = Self.absolute(call.broker.configuration.current.dataDirectory)
             if let space = Self.space(of: result.logDir) { (result.totalBytes, result.usableBytes) = space }

@@ -5,6 +5,12 @@ internal import Store
 /// that could be eligible besides the leader.
 struct DescribeTopicPartitionsHandler: Handler {
     func handle(_ request: DescribeTopicPartitionsRequest, _ call: Call, _ reply: Reply) {
+        let send: @Sendable () -> Void = { answer(request, call, reply) }
+        // All of them are put in order for each page.
+        if max(call.broker.store.partitionCount, request.topics.count) > Call.partitionsOnLoopMax { call.offLoop(reply, send) } else { send() }
+    }
+
+    private func answer(_ request: DescribeTopicPartitionsRequest, _ call: Call, _ reply: Reply) {
         let configuration = call.broker.configuration.current
         var page = Page(
             left: max(1, min(Int(request.responsePartitionLimit), configuration.describedPartitionsMax)), nodes: [configuration.nodeID])

@@ -38,9 +38,18 @@ extension Call {
         }
     }
 
-    /// Answers off the event loop, where the work grows with what the broker holds. `reply` is spent by `body`.
-    func offLoop(_ body: @escaping @Sendable () -> Void) {
-        broker.readers.submit { _ in body() }
+    /// An answer with more partitions is put together off the event loop.
+    static let partitionsOnLoopMax = 2000
+
+    /// Answers off the event loop, where the work grows with what the broker holds. To be called on the loop; `reply` is spent by `body`.
+    /// - Parameter byteCount: Of the answer, as far as that is known: a connection has only so much in the making at a time.
+    func offLoop(_ reply: Reply, expecting byteCount: Int = 0, _ body: @escaping @Sendable () -> Void) {
+        reply.expect(max(byteCount, 1 << 20))
+        broker.readers.submit { state in
+            guard case .active = state else { return reply.close("the broker is shutting down") }
+            if reply.isInVain { return reply.none() }
+            body()
+        }
     }
 }
 

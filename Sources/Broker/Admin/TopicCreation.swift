@@ -60,7 +60,7 @@ struct TopicCreation {
         if store.topic(named: name) != nil { throw Refusal(.topicAlreadyExists, "Topic '\(name)' already exists.") }
         guard TopicName.canCollide(name) else { return }
         if folded == nil {
-            let names = store.topics().lazy.map(\.name).filter(TopicName.canCollide)
+            let names = store.topicsInAnyOrder().lazy.map(\.name).filter(TopicName.canCollide)
             folded = Dictionary(names.map { (TopicName.folded($0), $0) }, uniquingKeysWith: { first, _ in first })
         }
         let form = TopicName.folded(name)
@@ -123,7 +123,7 @@ struct TopicCreation {
                 .invalidPartitions,
                 "One request creates at most \(configuration.requestPartitionsMax) partitions (lmbroker.request.partitions.max).")
         }
-        if partitionCount == 0 { partitionCount = store.topics().reduce(0) { $0 + $1.partitions.count } }
+        if partitionCount == 0 { partitionCount = store.partitionCount }
         guard partitionCount + count <= configuration.partitionsMax else {
             throw Refusal(
                 .invalidPartitions,

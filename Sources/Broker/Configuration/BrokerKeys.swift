@@ -19,7 +19,7 @@ public enum BrokerKeys {
     private static let identity: [ConfigurationKey] = [
         ConfigurationKey(
             "node.id", .identity, .int(from: 0), default: "1", aliases: ["broker.id"],
-            about: "The number clients know this broker by."),
+            about: "The number clients know this broker by. broker.id is another name of it."),
         ConfigurationKey(
             "listeners", .identity, .list([]), default: "PLAINTEXT://127.0.0.1:9092",
             about:
@@ -38,7 +38,7 @@ public enum BrokerKeys {
             about: "The rack or zone of this broker, told to clients in metadata."),
         ConfigurationKey(
             "log.dirs", .identity, .string, default: "data", aliases: ["log.dir"],
-            about: "The data directory: one LMDB environment that holds everything. The command's --data DIR is short for it."),
+            about: "The data directory: one LMDB environment that holds everything. The command's --data DIR is short for it. log.dir is another name of it."),
     ]
 
     private static let topics: [ConfigurationKey] = [
@@ -242,7 +242,7 @@ public enum BrokerKeys {
             about: "A connection without a request for this many milliseconds is closed."),
         ConfigurationKey(
             "fetch.max.bytes", .requests, .int(from: 1024), default: "57671680",
-            about: "The most bytes of records in one fetch answer, whatever the client asks for."),
+            about: "The most bytes of records in one fetch answer, whatever the client asks for; at most 16 MiB, whatever this says."),
         ConfigurationKey(
             "max.incremental.fetch.session.cache.slots", .requests, .int(from: 0), default: "1000",
             about: "Incremental fetch sessions (KIP-227) remembered at one time."),

@@ -57,11 +57,12 @@ public enum AlterableConfigs: Sendable {
             guard seen.insert(name).inserted else {
                 throw ConfigurationRefusal(kind: .invalidRequest, message: "\(name) is altered twice in one request.")
             }
-            let type = try alterableType(of: name)
+            // As in Kafka, what is not there can be unset, whatever it is: tools that copy topics unset what the other cluster has by default.
             guard alteration.operation != .delete else {
                 result[name] = nil
                 continue
             }
+            let type = try alterableType(of: name)
             guard let value = alteration.value else {
                 throw ConfigurationRefusal(kind: .invalidRequest, message: "\(name) comes without a value; to unset it, delete it.")
             }

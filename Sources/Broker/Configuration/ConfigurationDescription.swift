@@ -14,7 +14,7 @@ public struct ConfigurationDescription: Sendable, Equatable {
 
 extension ConfigurationLayers {
     /// The broker's configs, sorted by name; only those in `names` unless it is nil.
-    public func describeBroker(_ names: [String]? = nil) -> [ConfigurationDescription] {
+    public func describeBroker(_ names: Set<String>? = nil) -> [ConfigurationDescription] {
         let kept = KeptKeys.all.filter { brokerOverrides[$0.name] ?? clusterOverrides[$0.name] != nil }
         return (BrokerKeys.all + kept).filter { names?.contains($0.name) ?? true }.sorted { $0.name < $1.name }.map { key in
             let synonyms = synonyms(of: key)
@@ -26,7 +26,7 @@ extension ConfigurationLayers {
     }
 
     /// What clients have set for all brokers, as Kafka describes the broker without a number.
-    public func describeBrokerDefaults(_ names: [String]? = nil) -> [ConfigurationDescription] {
+    public func describeBrokerDefaults(_ names: Set<String>? = nil) -> [ConfigurationDescription] {
         (BrokerKeys.all + KeptKeys.all).filter { clusterOverrides[$0.name] != nil && names?.contains($0.name) ?? true }.sorted { $0.name < $1.name }.map {
             key in
             let synonyms = synonyms(of: key).filter { $0.source == .dynamicDefaultBroker }
@@ -37,7 +37,7 @@ extension ConfigurationLayers {
     }
 
     /// The broker's one logger, under Kafka's name for the topmost one.
-    public func describeLogger(_ names: [String]? = nil) -> [ConfigurationDescription] {
+    public func describeLogger(_ names: Set<String>? = nil) -> [ConfigurationDescription] {
         guard names?.contains("root") ?? true else { return [] }
         let level = (self["lmbroker.log.level"] ?? "info").uppercased()
         return [
@@ -48,7 +48,7 @@ extension ConfigurationLayers {
     }
 
     /// The configs of a topic with these overrides, sorted by name; only those in `names` unless it is nil.
-    public func describeTopic(overrides: [String: String], _ names: [String]? = nil) -> [ConfigurationDescription] {
+    public func describeTopic(overrides: [String: String], _ names: Set<String>? = nil) -> [ConfigurationDescription] {
         TopicKeys.all.filter { names?.contains($0.name) ?? true }.map { key in
             var synonyms: [Synonym] = []
             if let value = overrides[key.name] { synonyms.append(Synonym(name: key.name, value: value, source: .topic)) }
@@ -57,6 +57,10 @@ extension ConfigurationLayers {
                 synonyms += self.synonyms(of: brokerKey)
                 inherited = value(of: brokerKey)
             } else {
+                if let kept = KeptKeys.named[key.brokerName] {
+                    synonyms += self.synonyms(of: kept)
+                    inherited = value(of: kept)
+                }
                 synonyms.append(Synonym(name: key.brokerName, value: key.defaultValue, source: .defaultValue))
             }
             return ConfigurationDescription(

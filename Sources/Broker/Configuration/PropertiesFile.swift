@@ -82,12 +82,28 @@ enum PropertiesFile {
             case "r": result.append("\r")
             case "f": result.append("\u{c}")
             case "u":
-                guard rest.count >= 4, let code = UInt32(rest.prefix(4), radix: 16), let scalar = Unicode.Scalar(code) else { return nil }
+                guard let scalar = scalar(&rest) else { return nil }
                 result.unicodeScalars.append(scalar)
-                rest = rest.dropFirst(4)
             default: result.append(escape)
             }
         }
         return result
+    }
+
+    /// The character of the four digits behind `\u`, or of two such escapes where it is beyond the first 65,536.
+    private static func scalar(_ rest: inout Substring) -> Unicode.Scalar? {
+        guard let first = codeUnit(&rest) else { return nil }
+        guard UTF16.isLeadSurrogate(first) else { return Unicode.Scalar(first) }
+        guard rest.hasPrefix("\\u") else { return nil }
+        rest = rest.dropFirst(2)
+        guard let second = codeUnit(&rest), UTF16.isTrailSurrogate(second) else { return nil }
+        return String(decoding: [first, second], as: UTF16.self).unicodeScalars.first
+    }
+
+    private static func codeUnit(_ rest: inout Substring) -> UInt16? {
+        let digits = rest.prefix(4)
+        guard digits.count == 4, digits.allSatisfy(\.isHexDigit), let unit = UInt16(digits, radix: 16) else { return nil }
+        rest = rest.dropFirst(4)
+        return unit
     }
 }

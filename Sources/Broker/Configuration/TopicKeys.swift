@@ -52,7 +52,9 @@ public enum TopicKeys {
         }
         // As in Kafka, a topic may let go of everything at the next look, and the broker's default may not.
         let type = name == "retention.ms" ? ConfigurationType.long(from: -1) : key.type
-        return TopicKey(name, type, default: defaultValue, broker: key.name, .honoured, key.documentation)
+        // What a broker goes without is not what a topic goes without, which is the broker's key.
+        let about = key.documentation.firstRange(of: " Without it: ").map { String(key.documentation[..<$0.lowerBound]) } ?? key.documentation
+        return TopicKey(name, type, default: defaultValue, broker: key.name, .honoured, about)
     }
 
     private static let noSegments = TopicKey.Effect.without(

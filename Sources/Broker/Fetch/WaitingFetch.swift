@@ -123,7 +123,24 @@ final class WaitingFetch: @unchecked Sendable {
                 self.broker.responseBytes.giveBack(admitted)
                 return self.reply.close("the broker is shutting down")
             }
+            if self.reply.isInVain {
+                self.broker.responseBytes.giveBack(admitted)
+                return self.reply.none()
+            }
             self.answer(admitted)
+            self.prepareNext()
+        }
+    }
+
+    /// While the client takes the answer, the disk is asked for what it will want next.
+    private func prepareNext() {
+        for finding in findings where !finding.isTail && finding.records.length > 0 {
+            let target = plan.targets[Int(finding.target)]
+            guard let partition = target.partition else { continue }
+            // Whoever cannot read it then is told so.
+            try? broker.store.withReader { reader throws(StoreError) in
+                try reader.readAhead(partition, from: target.fetchOffset, past: finding.records.length)
+            }
         }
     }
 

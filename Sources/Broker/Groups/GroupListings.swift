@@ -3,7 +3,7 @@ internal import KafkaProtocol
 /// ListGroups, versions 0–5: all groups, or those in some states (KIP-518) or of some types (KIP-848).
 struct ListGroupsHandler: Handler {
     func handle(_ request: ListGroupsRequest, _ call: Call, _ reply: Reply) {
-        call.offLoop {
+        call.offLoop(reply) {
             var response = ListGroupsResponse()
             response.groups = call.broker.groups.list(states: request.statesFilter, types: request.typesFilter)
             reply.send(response, capacity: 64 + 64 * response.groups.count)
@@ -14,7 +14,7 @@ struct ListGroupsHandler: Handler {
 /// DescribeGroups, versions 0–6: groups of the classic protocol with their members.
 struct DescribeGroupsHandler: Handler {
     func handle(_ request: DescribeGroupsRequest, _ call: Call, _ reply: Reply) {
-        call.offLoop {
+        call.offLoop(reply) {
             var response = DescribeGroupsResponse()
             response.groups = request.groups.uniqued.map { groupID in
                 var group = call.broker.groups.describe(groupID, version: call.header.version)
@@ -29,7 +29,7 @@ struct DescribeGroupsHandler: Handler {
 /// ConsumerGroupDescribe, versions 0–1 (KIP-848): groups of the next-generation protocol with their members.
 struct ConsumerGroupDescribeHandler: Handler {
     func handle(_ request: ConsumerGroupDescribeRequest, _ call: Call, _ reply: Reply) {
-        call.offLoop {
+        call.offLoop(reply) {
             var response = ConsumerGroupDescribeResponse()
             response.groups = request.groupIDs.uniqued.map { groupID in
                 var group = call.broker.groups.describeConsumer(groupID)

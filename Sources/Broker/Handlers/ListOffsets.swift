@@ -11,10 +11,7 @@ struct ListOffsetsHandler: Handler {
     func handle(_ request: ListOffsetsRequest, _ call: Call, _ reply: Reply) {
         let search = OffsetSearch(request, call)
         guard search.looksIntoRecords else { return reply.send(search.response()) }
-        call.broker.readers.submit { state in
-            guard case .active = state else { return reply.close("the broker is shutting down") }
-            reply.send(search.response())
-        }
+        call.offLoop(reply) { reply.send(search.response()) }
     }
 }
 

@@ -28,14 +28,14 @@ struct EndTxnHandler: Handler {
 /// DescribeTransactions, version 0 (KIP-664).
 struct DescribeTransactionsHandler: Handler {
     func handle(_ request: DescribeTransactionsRequest, _ call: Call, _ reply: Reply) {
-        call.offLoop { reply.send(call.broker.transactions.describe(request), capacity: 1024) }
+        call.offLoop(reply) { reply.send(call.broker.transactions.describe(request), capacity: 1024) }
     }
 }
 
 /// ListTransactions, versions 0–1 (KIP-664; 1: by duration, KIP-994).
 struct ListTransactionsHandler: Handler {
     func handle(_ request: ListTransactionsRequest, _ call: Call, _ reply: Reply) {
-        call.offLoop { reply.send(call.broker.transactions.list(request), capacity: 4096) }
+        call.offLoop(reply) { reply.send(call.broker.transactions.list(request), capacity: 4096) }
     }
 }
 

@@ -93,6 +93,8 @@ import Testing
             try altered(["cleanup.policy": "delete,compact"], .init(.subtract, "cleanup.policy", "delete")) == ["cleanup.policy": "compact"]
         )
         #expect(try altered(["retention.ms": "4"], .init(.delete, "retention.ms"), .init(.set, "flush.ms", "3")) == ["flush.ms": "3"])
+        #expect(try altered(["flush.ms": "3"], .init(.delete, "no.such.config"), .init(.set, "retention.ms", "4")) == ["flush.ms": "3", "retention.ms": "4"])
+        #expect(throws: ConfigurationRefusal.self) { try altered([:], .init(.set, "no.such.config", "4")) }
         #expect(throws: ConfigurationRefusal.self) { try altered([:], .init(.append, "retention.ms", "1")) }
         #expect(throws: ConfigurationRefusal.self) { try altered([:], .init(.append, "cleanup.policy", "shred")) }
         #expect(throws: ConfigurationRefusal.self) { try altered([:], .init(.set, "retention.ms", nil)) }

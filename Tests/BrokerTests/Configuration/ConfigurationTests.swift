@@ -54,6 +54,16 @@ import Testing
             ])
     }
 
+    @Test func twoEscapesAreOneCharacterBeyondTheFirst65536() throws {
+        let properties = try PropertiesFile.parse("broker.rack=a\\ud83d\\ude00b", path: "f")
+        #expect(properties == [.init(name: "broker.rack", value: "a\u{1F600}b", line: 1)])
+    }
+
+    @Test(arguments: ["\\ud83d", "\\ude00", "\\ud83dx", "\\ud83d\\u0041", "\\ude00\\ud83d", "\\u+041", "\\u12"])
+    func escapesThatAreNoCharacterAreRefused(_ escape: String) {
+        #expect(throws: ConfigurationError.self) { try PropertiesFile.parse("broker.rack=\(escape)", path: "f") }
+    }
+
     @Test func aBadValueIsRefusedWithFileLineKeyAndWhatIsAccepted() {
         let text = message { try layers("\nnum.partitions=many") }
         #expect(text == "broker.properties, line 2: num.partitions=many cannot be used; accepted is an integer of at least 1.")
