@@ -21,7 +21,7 @@ struct BackupCommand: ParsableCommand {
             Exit status: 0 copied and synced; 1 not.
             """)
 
-    @Argument(help: ArgumentHelp("Where to: an empty or new directory.", valueName: "directory"), completion: .directory)
+    @Argument(help: ArgumentHelp("Where to: a directory, made where it is missing, that holds no copy yet.", valueName: "directory"), completion: .directory)
     var target: String
 
     @Option(help: ArgumentHelp("The data directory of the broker.", valueName: "directory"), completion: .directory)
@@ -51,6 +51,6 @@ struct BackupCommand: ParsableCommand {
             throw complaint("\(error)")
         }
         line.clear()
-        if !quiet { print("The copy is in \(target); `lmbroker verify \(target)` checks it.") }
+        if !quiet { putLine("The copy is in \(target); `lmbroker verify \(target)` checks it.") }
     }
 }

@@ -44,13 +44,13 @@ struct CompactCommand: ParsableCommand {
         do {
             if minFree > 0 {
                 if isUnwritten {
-                    if !quiet { print("\(directory) holds no store yet: nothing to do.") }
+                    if !quiet { putLine("\(directory) holds no store yet: nothing to do.") }
                     return
                 }
                 let store = try StoreInspection(of: directory)
                 let free = store.fileByteCount - store.usedByteCount
                 guard free * 100 >= store.fileByteCount * minFree else {
-                    if !quiet { print("\(Figures.bytes(Double(free))) of \(Figures.bytes(Double(store.fileByteCount))) are free: left alone.") }
+                    if !quiet { putLine("\(Figures.bytes(Double(free))) of \(Figures.bytes(Double(store.fileByteCount))) are free: left alone.") }
                     return
                 }
             }
@@ -63,7 +63,7 @@ struct CompactCommand: ParsableCommand {
         }
         line.clear()
         if !quiet {
-            print("\(directory): \(Figures.bytes(Double(outcome.byteCountAfter))), from \(Figures.bytes(Double(outcome.byteCountBefore)))")
+            putLine("\(directory): \(Figures.bytes(Double(outcome.byteCountAfter))), from \(Figures.bytes(Double(outcome.byteCountBefore)))")
         }
     }
 

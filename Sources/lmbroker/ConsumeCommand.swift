@@ -1,6 +1,7 @@
 import ArgumentParser
 import KafkaClient
 import KafkaProtocol
+import NIOCore
 
 struct ConsumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -8,7 +9,8 @@ struct ConsumeCommand: AsyncParsableCommand {
         abstract: "Write the records of topics to standard output.",
         discussion: """
             Each value on a line of its own, unless a view says otherwise; waits for more until it is interrupted, unless \
-            --to, --until-end or --count says otherwise. Records of one partition come in order.
+            --to, --until-end or --count says otherwise. Records of one partition come in order. A broker that goes away is waited \
+            for, with --to and --until-end for a minute.
 
               lmbroker consume greetings --until-end
               lmbroker consume events --from @2026-11-22T16:00 --format '%p:%o %k %s\\n'
@@ -113,15 +115,13 @@ struct ConsumeCommand: AsyncParsableCommand {
             let cluster = client.cluster()
             defer { cluster.close() }
             if let name = group.group { return try await read(cluster, group: name) }
-            var options = ConsumerOptions()
-            options.isolation = isolationLevel
-            let consumer = Consumer(cluster, options: options)
+            let consumer = Consumer(cluster, options: fetching)
             defer { consumer.close() }
             let interruption = Interruption { consumer.close() }
             let partitions = try await partitions(cluster)
             // Ends first: what is written between the two questions is not missed but left out.
             let ends = try await ends(cluster, partitions)
-            let starts = try await consumer.assign(all(partitions, from.place))
+            let starts = try await consumer.assign(try await places(cluster, partitions))
             var printer = RecordPrinter(view: try view, filter: filter, starts: starts, ends: ends, limit: count)
             try await print(consumer, &printer)
             if interruption.wasInterrupted, !printer.isDone, printer.hasEnd { throw Outcome.interrupted }
@@ -137,13 +137,20 @@ struct ConsumeCommand: AsyncParsableCommand {
         }
     }
 
+    /// Who waits for records that are still to come waits for a broker, too; what is there already is to come within a minute.
+    private var fetching: ConsumerOptions {
+        var options = ConsumerOptions()
+        options.isolation = isolationLevel
+        options.onUnreachable = { Outcome.complain($0.map { "\($0); trying again" } ?? "a broker answers again") }
+        if untilEnd || to != nil { options.unreachableTimeout = .minutes(1) }
+        return options
+    }
+
     private var filter: RecordFilter { RecordFilter(key: key, headers: header) }
 
     private func read(_ cluster: Cluster, group name: String) async throws {
         let partitions = try await partitions(cluster)
         let ends = try await ends(cluster, partitions)
-        var fetching = ConsumerOptions()
-        fetching.isolation = isolationLevel
         let reading = GroupReading(cluster, group: name, options: group.options(from: from, fetching: fetching), ends: ends)
         var printer = RecordPrinter(view: try view, filter: filter, starts: nil, ends: ends, limit: count)
         try await reading.run(topics, &printer)
@@ -171,19 +178,31 @@ struct ConsumeCommand: AsyncParsableCommand {
         return latest.merging(try await admin.offsets(all(partitions, place), isolation: isolationLevel)) { min($0, $1) }
     }
 
+    /// Where to begin. A partition that ends before the offset that was asked for is read from its end, as by other clients.
+    private func places(_ cluster: Cluster, _ partitions: [TopicPartition]) async throws -> [TopicPartition: PartitionPlace] {
+        guard case .offset(let offset) = from.place else { return all(partitions, from.place) }
+        return try await Admin(cluster).offsets(all(partitions, .latest)).mapValues { .offset(min(offset, $0)) }
+    }
+
     private func all(_ partitions: [TopicPartition], _ place: PartitionPlace) -> [TopicPartition: PartitionPlace] {
         Dictionary(partitions.map { ($0, place) }) { first, _ in first }
     }
 
     private func print(_ consumer: Consumer, _ printer: inout RecordPrinter) async throws {
-        while !printer.isDone {
-            var next = try consumer.takeReady()
-            if next == nil {
-                try printer.out.flush()
-                next = try await consumer.next()
+        do {
+            while !printer.isDone {
+                var next = try consumer.takeReady()
+                if next == nil {
+                    try printer.out.flush()
+                    next = try await consumer.next()
+                }
+                guard let records = next else { break }
+                try printer.print(records)
             }
-            guard let records = next else { break }
-            try printer.print(records)
+        } catch let error as ClientError {
+            // What came before is good.
+            try printer.out.flush()
+            throw error
         }
         try printer.out.flush()
     }

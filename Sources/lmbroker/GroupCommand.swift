@@ -39,6 +39,17 @@ struct GroupList: AsyncParsableCommand {
     @Flag(help: "Write one line of JSON for each group.")
     var json = false
 
+    private static let states = ["Empty", "Stable", "PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling", "Dead"]
+    private static let types = ["classic", "consumer"]
+
+    func validate() throws {
+        for (option, values, known) in [("--state", state, Self.states), ("--type", type, Self.types)] {
+            for value in values where !known.contains(where: { $0.lowercased() == value.lowercased() }) {
+                throw ValidationError("\(option): '\(value)' is none of \(known.joined(separator: ", ")).")
+            }
+        }
+    }
+
     func run() async throws {
         try await Outcome.of {
             let cluster = client.cluster()
@@ -76,7 +87,7 @@ struct GroupDelete: AsyncParsableCommand {
         try await Outcome.of {
             let cluster = client.cluster()
             defer { cluster.close() }
-            for group in groups { try await Admin(cluster).deleteGroup(group) }
+            try await Outcome.each(groups) { try await Admin(cluster).deleteGroup($0) }
         }
     }
 }

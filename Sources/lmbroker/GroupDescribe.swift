@@ -105,7 +105,7 @@ struct GroupProgress {
         if let epoch = description.epoch { parts.append("epoch \(epoch)") }
         parts.append("coordinator \(description.coordinator)")
         parts.append("\(description.members.count) member\(description.members.count == 1 ? "" : "s")")
-        return parts.joined(separator: ", ")
+        return parts.joined(separator: ", ").printable
     }
 
     var partitionLines: [String] {

@@ -7,7 +7,7 @@ struct GroupReset: AsyncParsableCommand {
         commandName: "reset",
         abstract: "Move a group to other places in its topics.",
         discussion: """
-            Shows what changes, and changes it unless --dry-run says otherwise. The group must have no members: stop them first. A \
+            Changes it and shows what has changed, or with --dry-run what would. The group must have no members: stop them first. A \
             group that does not exist is made.
 
               lmbroker group reset billing --all-topics --to-earliest --dry-run
@@ -87,16 +87,22 @@ struct GroupReset: AsyncParsableCommand {
             let listed = try fromFile.map { try OffsetFile.read($0) }
             let partitions = try await chosen(admin, listed)
             let plan = try await plan(partitions, listed, admin)
-            let out = StandardOutput()
-            if json { try out.print(plan.json(isDryRun: dryRun)) } else { for line in plan.lines { try out.print(line) } }
-            try out.flush()
+            if dryRun { try show(plan) }
             if !members.isEmpty {
                 let count = "\(members.count) member\(members.count == 1 ? "" : "s")"
                 let clients = Set(members.map { "\($0.clientID) on \($0.host)" }).sorted().joined(separator: ", ")
                 throw ClientError.invalid("the group \(group) has \(count) (\(clients)), which must be stopped before it can be reset")
             }
-            if !dryRun { try await admin.commitOffsets(of: group, plan.positions) }
+            if dryRun { return }
+            try await admin.commitOffsets(of: group, plan.positions)
+            try show(plan)
         }
+    }
+
+    private func show(_ plan: OffsetPlan) throws {
+        let out = StandardOutput()
+        if json { try out.print(plan.json(isDryRun: dryRun)) } else { for line in plan.lines { try out.print(line) } }
+        try out.flush()
     }
 
     private func chosen(_ admin: Admin, _ listed: [TopicPartition: Int64]?) async throws -> Set<TopicPartition> {

@@ -5,9 +5,10 @@ struct LineCutter {
     private let separator: [UInt8]
     private let nullValue: [UInt8]?
 
-    init(keySeparator: String?, nullValue: String?) {
-        separator = Array((keySeparator ?? "").utf8)
-        self.nullValue = nullValue.map { Array($0.utf8) }
+    /// - Throws: where an escape in one of them is none.
+    init(keySeparator: String?, nullValue: String?) throws {
+        separator = try RecordFormat.unescaped(keySeparator ?? "")
+        self.nullValue = try nullValue.map { try RecordFormat.unescaped($0) }
     }
 
     /// How much longer than its record a line may be.

@@ -33,7 +33,7 @@ struct LineSending {
     private func check(_ unfinishedByteCount: Int) throws(ClientError) {
         let byteCountMax = producer.options.recordByteCountMax
         guard unfinishedByteCount <= byteCountMax + cutter.surplusByteCountMax else {
-            throw .invalid("a line is longer than the \(byteCountMax) bytes that the producer takes as a record")
+            throw .invalid("\(tally.next) is longer than the \(byteCountMax) bytes that a record may have; --max-record-bytes allows more")
         }
     }
 
@@ -45,7 +45,7 @@ struct LineSending {
         }
         let (key, value) = cutter.cut(line)
         while !tally.isStopped {
-            if try topic.enqueue(key: key, value: value, headers: headers, partition: partition) {
+            if try take(key, value) {
                 tally.taken()
                 recordCount += 1
                 byteCount += line.count + 1
@@ -53,6 +53,15 @@ struct LineSending {
             }
             progress.show(records: recordCount, bytes: byteCount)
             await producer.room()
+        }
+    }
+}
+
+extension LineSending {
+    /// - Returns: False when there is no room yet.
+    private func take(_ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?) throws(ClientError) -> Bool {
+        do { return try topic.enqueue(key: key, value: value, headers: headers, partition: partition) } catch .invalid(let reason) {
+            throw .invalid("\(tally.next): \(reason)")
         }
     }
 }

@@ -34,7 +34,7 @@ enum Timestamp {
         if let number = Int64(text) { return number >= 0 ? number : nil }
         var scanner = Scanner(text: Array(text.utf8)[...])
         guard let year = scanner.number(4), scanner.skip("-"), let month = scanner.number(2), scanner.skip("-"),
-            let day = scanner.number(2), (1...12).contains(month), (1...31).contains(day)
+            let day = scanner.number(2), (1...12).contains(month), day >= 1, days(year, month, day) < days(year, month + 1, 1)
         else { return nil }
         var result = days(year, month, day) * 86_400_000
         if scanner.skip("T") || scanner.skip(" ") {
@@ -106,7 +106,7 @@ enum Timestamp {
             let isAhead = skip("+")
             guard isAhead || skip("-"), let hours = number(2) else { return nil }
             _ = skip(":")
-            guard let minutes = text.isEmpty ? 0 : number(2) else { return nil }
+            guard let minutes = text.isEmpty ? 0 : number(2), hours < 24, minutes < 60 else { return nil }
             return (hours * 60 + minutes) * 60_000 * (isAhead ? 1 : -1)
         }
     }

@@ -25,6 +25,18 @@ enum Outcome {
         }
     }
 
+    /// Does the same with each of several things. One that is refused does not keep the others from it; it is complained of, and the status is 1.
+    static func each(_ names: [String], _ work: (String) async throws -> Void) async throws {
+        var isAllDone = true
+        for name in names {
+            do { try await work(name) } catch let error as ClientError where status(error) == refused {
+                complain(advice(error))
+                isAllDone = false
+            }
+        }
+        if !isAllDone { throw refused }
+    }
+
     static func complain(_ sentence: String) {
         let line = "lmbroker: \(sentence)\n"
         _ = line.utf8.withContiguousStorageIfAvailable { write(STDERR_FILENO, $0.baseAddress, $0.count) }

@@ -35,7 +35,10 @@ struct ProduceCommand: AsyncParsableCommand {
     @Option(help: "Who must have a record before it counts: all (in-sync replicas), 1 (the leader) or 0 (nobody).")
     var acks: Acknowledgement = .all
 
-    @Option(help: ArgumentHelp("What is before S in a line is the record's key; a line without S has none.", valueName: "s"))
+    @Option(
+        help: ArgumentHelp(
+            "What is before S in a line is the record's key; a line without S has none. In S, \\t is a tab, as `lmbroker consume --keys` writes it, \\xHH a byte, \\\\ a backslash.",
+            valueName: "s"))
     var keySeparator: String?
 
     @Option(help: ArgumentHelp("A header for every record; may be given several times.", valueName: "name=value"))
@@ -47,7 +50,7 @@ struct ProduceCommand: AsyncParsableCommand {
     @Flag(inversion: .prefixedNo, help: "Let the broker drop what trying again would repeat; only with --acks all.")
     var idempotent = true
 
-    @Option(help: ArgumentHelp("A line (or what follows its key) that is just S stands for a null value.", valueName: "s"))
+    @Option(help: ArgumentHelp("A line (or what follows its key) that is just S stands for a null value; \\ as above.", valueName: "s"))
     var nullValue: String?
 
     @Option(help: ArgumentHelp("Milliseconds to wait for more records before a batch is sent.", valueName: "ms"))
@@ -55,6 +58,9 @@ struct ProduceCommand: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Bytes of records in a batch.", valueName: "bytes"))
     var batchSize: Int = 256 << 10
+
+    @Option(help: ArgumentHelp("Bytes of a record, at most; the topic's max.message.bytes is to be no less.", valueName: "bytes"))
+    var maxRecordBytes = ProducerOptions().recordByteCountMax
 
     @Option(help: ArgumentHelp("Records a second, at most.", valueName: "n"))
     var rate: Double?
@@ -67,6 +73,10 @@ struct ProduceCommand: AsyncParsableCommand {
         if keySeparator?.isEmpty == true { throw ValidationError("--key-separator needs at least one character.") }
         if lingerMs < 0 { throw ValidationError("--linger-ms cannot be negative.") }
         if batchSize < 1 { throw ValidationError("--batch-size needs at least one byte.") }
+        guard (1...Self.recordByteCountLimit).contains(maxRecordBytes) else {
+            throw ValidationError("--max-record-bytes is 1 to \(Self.recordByteCountLimit).")
+        }
+        do { _ = try cutter } catch { throw ValidationError("--key-separator, --null-value: \(error).") }
         if let partition, partition < 0 { throw ValidationError("--partition cannot be negative.") }
     }
 
@@ -83,22 +93,27 @@ struct ProduceCommand: AsyncParsableCommand {
             let interruption = Interruption {
                 tally.stop()
                 alarm.ring()
+                if tally.isUnderWay { Outcome.complain("finishing what is under way; Ctrl-C again gives it up") }
             }
             let progress = ProgressLine(
                 isWanted: !paths.contains(where: LineInput.isTerminal), of: sizes.contains(nil) ? nil : sizes.compactMap(\.self).reduce(0, +))
+            var failure: (any Error)?
             do {
                 try await send(paths, until: alarm, to: try await producer.topic(topic), of: producer, tally, progress)
-            } catch {
-                await producer.close()
-                try? places?.finish()
-                throw error
-            }
+            } catch { failure = error }
             await producer.close()
-            try places?.finish()
-            try tally.conclude()
+            do { try places?.finish() } catch { failure = failure ?? error }
+            if failure == nil { try tally.conclude() }
+            if failure != nil || interruption.wasInterrupted { tally.report() }
+            if let failure { throw failure }
             if interruption.wasInterrupted { throw Outcome.interrupted }
         }
     }
+
+    /// What one frame may hold, of any Kafka broker.
+    private static let recordByteCountLimit = 1 << 30
+
+    private var cutter: LineCutter { get throws { try LineCutter(keySeparator: keySeparator, nullValue: nullValue) } }
 
     private func options(_ tally: DeliveryTally, _ places: DeliveryLines?) -> ProducerOptions {
         var options = ProducerOptions()
@@ -107,6 +122,7 @@ struct ProduceCommand: AsyncParsableCommand {
         options.isIdempotent = idempotent
         options.linger = .milliseconds(Int64(lingerMs))
         options.batchByteCount = batchSize
+        options.recordByteCountMax = maxRecordBytes
         options.onDelivery = { delivery in
             tally.count(delivery)
             places?.write(delivery)
@@ -118,11 +134,15 @@ struct ProduceCommand: AsyncParsableCommand {
         _ paths: [String], until alarm: InputAlarm, to topic: ProducerTopic, of producer: Producer, _ tally: DeliveryTally, _ progress: ProgressLine
     ) async throws {
         var sending = LineSending(
-            topic: topic, producer: producer, tally: tally, cutter: LineCutter(keySeparator: keySeparator, nullValue: nullValue),
+            topic: topic, producer: producer, tally: tally, cutter: try cutter,
             headers: header.map { RecordHeader(key: $0.name, value: Array($0.value.utf8)) }, partition: partition, pace: rate.map { Pace(perSecond: $0) },
             progress: progress)
         defer { sending.progress.clear() }
-        for path in paths where !tally.isStopped { try await sending.send(try LineInput(path, until: alarm)) }
+        for path in paths where !tally.isStopped {
+            let input = try LineInput(path, until: alarm)
+            tally.begin(input.name)
+            try await sending.send(input)
+        }
     }
 }
 
@@ -201,6 +221,9 @@ extension Acknowledgement: ExpressibleByArgument {
 final class DeliveryTally: Sendable {
     private struct State {
         var taken = 0
+        /// The last line that was taken, and where from.
+        var line = 0
+        var name = ""
         var delivered = 0
         var failed = 0
         var failure: ClientError?
@@ -211,7 +234,29 @@ final class DeliveryTally: Sendable {
     var isStopped: Bool { stopped.load(ordering: .relaxed) }
     /// No more is read.
     func stop() { stopped.store(true, ordering: .relaxed) }
-    func taken() { state.withLock { $0.taken += 1 } }
+    /// Lines of another input follow.
+    func begin(_ name: String) { state.withLock { ($0.name, $0.line) = (name, 0) } }
+    func taken() {
+        state.withLock { state in
+            state.taken += 1
+            state.line += 1
+        }
+    }
+
+    /// Whether something was taken of which nobody knows yet what becomes of it.
+    var isUnderWay: Bool { state.withLock { $0.delivered + $0.failed < $0.taken } }
+
+    /// Where the line after the last one that was taken is.
+    var next: String { state.withLock { "line \($0.line + 1) of \($0.name)" } }
+
+    /// Says how far it came, of an input that was not read to its end.
+    func report() {
+        let (name, line, delivered, isAll) = state.withLock { ($0.name, $0.line, $0.delivered, $0.delivered == $0.taken) }
+        // Nothing was read yet.
+        if name.isEmpty { return }
+        let extent = "all up to line \(Figures.count(line)) of \(name)"
+        Outcome.complain("\(Figures.count(delivered)) records were written, \(isAll ? "" : "not ")\(extent)")
+    }
 
     func count(_ delivery: BatchDelivery) {
         state.withLock { state in

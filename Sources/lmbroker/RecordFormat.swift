@@ -79,6 +79,13 @@ struct RecordFormat: Equatable {
         return spelling
     }
 
+    /// The bytes of a text in which only the escapes mean something else.
+    static func unescaped(_ text: String) throws -> [UInt8] {
+        var (bytes, plain) = (Array(text.utf8)[...], [UInt8]())
+        while let byte = bytes.popFirst() { plain.append(byte == UInt8(ascii: "\\") ? try escape(&bytes) : byte) }
+        return plain
+    }
+
     private static func escape(_ bytes: inout ArraySlice<UInt8>) throws -> UInt8 {
         switch bytes.popFirst() {
         case UInt8(ascii: "n"): return 0x0a
@@ -88,7 +95,8 @@ struct RecordFormat: Equatable {
         case UInt8(ascii: "\\"): return UInt8(ascii: "\\")
         case UInt8(ascii: "x"):
             let digits = String(decoding: bytes.prefix(2), as: UTF8.self)
-            guard digits.utf8.count == 2, let value = UInt8(digits, radix: 16) else {
+            // A sign is no digit.
+            guard digits.utf8.count == 2, digits.first?.isHexDigit == true, let value = UInt8(digits, radix: 16) else {
                 throw Mistake(description: "\\x needs two hexadecimal digits")
             }
             bytes = bytes.dropFirst(2)

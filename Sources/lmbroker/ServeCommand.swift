@@ -51,7 +51,7 @@ struct ServeCommand: AsyncParsableCommand {
             logger.critical("\(error)")
             throw ExitCode(1)
         }
-        logger.info("store in \(configuration.dataDirectory), cluster \(store.clusterID), \(store.topics().count) topics")
+        logger.info("lmbroker \(LMBroker.version), store in \(configuration.dataDirectory), cluster \(store.clusterID), \(store.topics().count) topics")
         let server: BrokerServer
         do {
             server = try await BrokerServer.start(configuration: live, store: store, logger: logger)
@@ -69,6 +69,12 @@ struct ServeCommand: AsyncParsableCommand {
             throw ExitCode(1)
         }
         logger.info("stopped; everything is sealed and synced")
+    }
+
+    func validate() throws {
+        if let listen, Listener.hostAndPort(listen) == nil {
+            throw ValidationError("--listen: '\(listen)' is not HOST:PORT, as 127.0.0.1:9092; for several, or with a name, use --set listeners=NAME://HOST:PORT.")
+        }
     }
 
     private func read() throws -> BrokerConfiguration {

@@ -1,5 +1,6 @@
 import Glibc
 import NIOPosix
+import Synchronization
 
 /// What the system says when a stream fails.
 struct StreamError: Error, CustomStringConvertible {
@@ -33,7 +34,7 @@ final class LineInput: @unchecked Sendable {
     // Unchecked: one task asks and waits for the answer; the reading thread has the lines only in between.
     let lines = LineBuffer()
     private let descriptor: Int32
-    private let name: String
+    let name: String
     private let alarm: InputAlarm
 
     /// - Parameter path: `-` for standard input.
@@ -120,4 +121,18 @@ final class StandardOutput {
         }
         bytes.removeAll(keepingCapacity: true)
     }
+}
+
+/// Why lines of a report could not be written: told when the command ends, which has failed then.
+let lineFailure = Mutex<StreamError?>(nil)
+
+/// Writes a line of a report to standard output. Who went away has read enough.
+func putLine(_ text: String) {
+    let out = StandardOutput()
+    do {
+        try out.print(text)
+        try out.flush()
+    } catch let error as StreamError {
+        lineFailure.withLock { $0 = $0 ?? error }
+    } catch {}
 }

@@ -8,7 +8,7 @@ struct StatCommand: ParsableCommand {
         commandName: "stat",
         abstract: "Show how a store's file is used, and who holds snapshots of it.",
         discussion: """
-            Changes nothing; the store may be in use. What is free is filled before the file grows; what is held waits for the \
+            Changes nothing in the store, which may be in use. What is free is filled before the file grows; what is held waits for the \
             oldest reader, which is the process with the most commits behind it.
 
             Exit status: 0 shown; 1 the directory cannot be read as a store.
@@ -28,18 +28,18 @@ struct StatCommand: ParsableCommand {
 
     private func printText(_ store: StoreInspection) {
         func size(_ byteCount: Int) -> String { Figures.bytes(Double(byteCount)) }
-        print(
+        putLine(
             "\(directory): \(size(store.fileByteCount)): \(size(store.usedByteCount)) in use, \(size(store.freeByteCount)) free, "
                 + "\(size(store.heldByteCount)) held by readers; \(Figures.count(store.commitCount)) commits")
         var tables = TextTable("DATABASE", "ENTRIES", "SIZE")
         for table in store.tables { tables.add(table.name, Figures.count(table.entryCount), size(table.byteCount)) }
-        print(([""] + tables.lines).joined(separator: "\n"))
+        putLine(([""] + tables.lines).joined(separator: "\n"))
         guard !store.readers.isEmpty else { return }
         var readers = TextTable("READER", "COMMAND", "COMMITS BEHIND")
         for reader in store.readers {
             readers.add("\(reader.processID)", Self.command(of: reader.processID), reader.commitsBehind.map(Figures.count) ?? "-")
         }
-        print(([""] + readers.lines).joined(separator: "\n"))
+        putLine(([""] + readers.lines).joined(separator: "\n"))
     }
 
     private func printJSON(_ store: StoreInspection) {
@@ -61,7 +61,7 @@ struct StatCommand: ParsableCommand {
             out += ",\"commits_behind\":\(reader.commitsBehind.map(String.init) ?? "null")}".utf8
         }
         out += "]}".utf8
-        print(String(decoding: out, as: UTF8.self))
+        putLine(String(decoding: out, as: UTF8.self))
     }
 
     /// The name of a process of this machine, or `-`.

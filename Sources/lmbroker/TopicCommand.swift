@@ -66,7 +66,7 @@ struct TopicDelete: AsyncParsableCommand {
         try await Outcome.of {
             let cluster = client.cluster()
             defer { cluster.close() }
-            for name in names { try await Admin(cluster).deleteTopic(name) }
+            try await Outcome.each(names) { try await Admin(cluster).deleteTopic($0) }
         }
     }
 }
@@ -109,8 +109,11 @@ struct TopicAlter: AsyncParsableCommand {
             defer { cluster.close() }
             var changes = Dictionary(deleteConfig.map { ($0, ConfigChange.delete) }) { $1 }
             for setting in config { changes[setting.name] = .set(setting.value) }
-            if !changes.isEmpty { try await Admin(cluster).alterConfigs(.topic(name), changes) }
-            if let partitions { try await Admin(cluster).createPartitions(of: name, total: partitions) }
+            let admin = Admin(cluster)
+            // Nothing is changed where one of the two would be refused.
+            if let partitions { try await admin.createPartitions(of: name, total: partitions, validateOnly: true) }
+            if !changes.isEmpty { try await admin.alterConfigs(.topic(name), changes) }
+            if let partitions { try await admin.createPartitions(of: name, total: partitions) }
         }
     }
 }

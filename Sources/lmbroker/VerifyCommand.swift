@@ -7,7 +7,7 @@ struct VerifyCommand: ParsableCommand {
         commandName: "verify",
         abstract: "Check a store or a copy: every batch's CRC, offsets, indexes, checksums.",
         discussion: """
-            Reads one snapshot and changes nothing; the store may be in use. All of the data is read, so a large store takes \
+            Reads one snapshot and changes nothing in the store, which may be in use. All of the data is read, so a large store takes \
             as long as its disk.
 
             Exit status: 0 all is as it should be; 1 something is not, or the directory cannot be read as a store.
@@ -38,10 +38,10 @@ struct VerifyCommand: ParsableCommand {
     }
 
     private func printText(_ report: VerifyReport) {
-        for problem in report.problems { print(problem) }
+        for problem in report.problems { putLine(problem) }
         let left = report.problemCount - report.problems.count
-        if left > 0 { print("… and \(left) more") }
-        print(
+        if left > 0 { putLine("… and \(left) more") }
+        putLine(
             "\(directory): \(report.problemCount == 0 ? "clean" : "\(report.problemCount) problems"): "
                 + "\(Figures.count(report.topicCount)) topics, \(Figures.count(report.partitionCount)) partitions, "
                 + "\(Figures.count(report.recordCount)) records in \(Figures.count(report.batchCount)) batches, "
@@ -66,6 +66,6 @@ struct VerifyCommand: ParsableCommand {
             JSONText.string(problem, to: &out)
         }
         out += "]}".utf8
-        print(String(decoding: out, as: UTF8.self))
+        putLine(String(decoding: out, as: UTF8.self))
     }
 }

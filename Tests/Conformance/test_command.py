@@ -53,10 +53,10 @@ def test_produce_keeps_to_a_rate(broker, topic):
     assert consume(broker, topic, "--until-end") == "x\n" * 51
 
 
-def start_producing(broker, topic, text, *options):
+def start_producing(broker, topic, text, *options, stderr=None):
     """Starts a producer, gives it the text, and returns when its first record is there; its input stays open."""
     producer = subprocess.Popen([str(BINARY), "produce", topic, "--broker", broker.bootstrap, "-v", *options], stdin=subprocess.PIPE,
-                                stdout=subprocess.PIPE, text=True)
+                                stdout=subprocess.PIPE, stderr=stderr, text=True)
     producer.stdin.write(text)
     producer.stdin.flush()
     assert producer.stdout.readline()

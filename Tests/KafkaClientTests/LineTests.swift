@@ -38,28 +38,39 @@ struct LineTests {
         #expect(lines("a\n\(long)\nb", by: 977) == ["a", long, "b"])
     }
 
-    private func cut(_ line: String, key: String? = nil, null: String? = nil) -> [String?] {
-        Array(line.utf8).withUnsafeBytes { bytes in
-            let (key, value) = LineCutter(keySeparator: key, nullValue: null).cut(bytes)
+    private func cut(_ line: String, key: String? = nil, null: String? = nil) throws -> [String?] {
+        try Array(line.utf8).withUnsafeBytes { bytes in
+            let (key, value) = try LineCutter(keySeparator: key, nullValue: null).cut(bytes)
             return [key, value].map { $0.map { String(decoding: $0, as: UTF8.self) } }
         }
     }
 
-    @Test func theFirstSeparatorEndsTheKey() {
-        #expect(cut("a:b:c", key: ":") == ["a", "b:c"])
-        #expect(cut(":b", key: ":") == ["", "b"])
-        #expect(cut("a:", key: ":") == ["a", ""])
-        #expect(cut("abc", key: ":") == [nil, "abc"])
-        #expect(cut("a=>b=>c", key: "=>") == ["a", "b=>c"])
-        #expect(cut("a==>b", key: "=>") == ["a=", "b"])
-        #expect(cut("a=", key: "=>") == [nil, "a="])
-        #expect(cut("a:b") == [nil, "a:b"])
+    @Test func theFirstSeparatorEndsTheKey() throws {
+        #expect(try cut("a:b:c", key: ":") == ["a", "b:c"])
+        #expect(try cut(":b", key: ":") == ["", "b"])
+        #expect(try cut("a:", key: ":") == ["a", ""])
+        #expect(try cut("abc", key: ":") == [nil, "abc"])
+        #expect(try cut("a=>b=>c", key: "=>") == ["a", "b=>c"])
+        #expect(try cut("a==>b", key: "=>") == ["a=", "b"])
+        #expect(try cut("a=", key: "=>") == [nil, "a="])
+        #expect(try cut("a:b") == [nil, "a:b"])
     }
 
-    @Test func theNullValueStandsForNull() {
-        #expect(cut("a:NULL", key: ":", null: "NULL") == ["a", nil])
-        #expect(cut("NULL", null: "NULL") == [nil, nil])
-        #expect(cut("NULLS", null: "NULL") == [nil, "NULLS"])
-        #expect(cut("", null: "") == [nil, nil])
+    @Test func theNullValueStandsForNull() throws {
+        #expect(try cut("a:NULL", key: ":", null: "NULL") == ["a", nil])
+        #expect(try cut("NULL", null: "NULL") == [nil, nil])
+        #expect(try cut("NULLS", null: "NULL") == [nil, "NULLS"])
+        #expect(try cut("", null: "") == [nil, nil])
+    }
+
+    @Test func separatorAndNullValueHaveEscapes() throws {
+        #expect(try cut("a\tb", key: "\\t") == ["a", "b"])
+        #expect(try cut("a=b", key: "\\x3d") == ["a", "b"])
+        #expect(try cut("a\\b", key: "\\\\") == ["a", "b"])
+        #expect(try cut("a:\\N", key: ":", null: "\\\\N") == ["a", nil])
+        for escape in ["\\", "\\q", "\\x4", "\\x+4", "\\xzz"] {
+            #expect(throws: (any Error).self) { try cut("a", key: escape) }
+            #expect(throws: (any Error).self) { try cut("a", null: escape) }
+        }
     }
 }

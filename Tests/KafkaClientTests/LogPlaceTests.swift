@@ -8,7 +8,8 @@ struct LogPlaceTests {
         ("beginning", PartitionPlace.earliest), ("end", .latest), ("42", .offset(42)), ("@1700000000000", .timestamp(1_700_000_000_000)),
         ("@2023-11-14T22:13:20Z", .timestamp(1_700_000_000_000)), ("@2023-11-14T23:13:20.5+01:00", .timestamp(1_700_000_000_500)),
         ("@2000-02-29", .timestamp(951_782_400_000)), ("@1970-01-01T00:01", .timestamp(60_000)),
-        ("@2024-03-01T00:00:00-0530", .timestamp(1_709_271_000_000)),
+        ("@2024-03-01T00:00:00-0530", .timestamp(1_709_271_000_000)), ("@2028-02-29", .timestamp(1_835_395_200_000)),
+        ("@2026-12-31", .timestamp(1_798_675_200_000)),
     ])
     func placesAreRead(text: String, place: PartitionPlace) {
         let found = LogPlace(argument: text)?.place
@@ -23,7 +24,10 @@ struct LogPlaceTests {
         #expect(Timestamp.spelled(milliseconds) == text)
     }
 
-    @Test(arguments: ["", "middle", "-1", "@", "@2023-13-01", "@2023-01-01T25:00", "@2023-01-01X", "1.5"])
+    @Test(arguments: [
+        "", "middle", "-1", "@", "@2023-13-01", "@2023-01-01T25:00", "@2023-01-01X", "1.5", "@2026-02-29", "@2026-04-31", "@2026-12-32", "@2026-01-00",
+        "@2023-01-01T00:00+25:00", "@2023-01-01T00:00-01:60",
+    ])
     func whatIsNoPlaceIsRefused(text: String) {
         let isPlace = LogPlace(argument: text) != nil
         #expect(!isPlace)

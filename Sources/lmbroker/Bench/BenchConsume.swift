@@ -1,6 +1,7 @@
 import ArgumentParser
 import KafkaClient
 import KafkaProtocol
+import NIOCore
 
 /// `lmbroker bench consume`: how fast what is in a topic comes out.
 struct BenchConsume: AsyncParsableCommand {
@@ -34,6 +35,7 @@ struct BenchConsume: AsyncParsableCommand {
             defer { cluster.close() }
             var options = ConsumerOptions()
             options.isolation = readCommitted ? .readCommitted : .readUncommitted
+            options.unreachableTimeout = .minutes(1)
             let consumer = Consumer(cluster, options: options)
             defer { consumer.close() }
             let interruption = Interruption { consumer.close() }

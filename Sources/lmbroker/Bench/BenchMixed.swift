@@ -58,14 +58,13 @@ struct BenchMixed: AsyncParsableCommand {
         try await read
         await ticker.stop()
         writer.backlog?.record(in: reader.latencies, oneIn: BenchReader.recordsPerTiming)
-        try output.write(reader.latencies)
         let report = BenchReport(
             workload: "mixed", settings: load.settings(rate: rate),
             seconds: (marks[0].end.time - marks[0].begin.time) / .seconds(1),
             flows: [.init("produced", from: marks[0].begin, to: marks[0].end), .init("consumed", from: marks[1].begin, to: marks[1].end)],
             latencies: [("acknowledged", writer.latencies.summary), ("end to end", reader.latencies.summary)], failed: writer.failedCount,
             late: writer.backlog?.count, unread: max(writer.meter.now.records - reader.meter.now.records, 0))
-        try concludeBench(report, writer.failure, interruption, json: output.json)
+        try concludeBench(report, writer.failure, interruption, json: output.json) { try output.write(reader.latencies) }
     }
 }
 

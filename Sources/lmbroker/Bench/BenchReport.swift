@@ -38,7 +38,7 @@ struct BenchReport {
     var unread: Int?
 
     func print(json: Bool) {
-        Swift.print(json ? jsonText : text)
+        putLine(json ? jsonText : text)
     }
 
     private var text: String {

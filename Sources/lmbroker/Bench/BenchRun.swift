@@ -43,9 +43,12 @@ struct BenchOutputOptions: ParsableArguments {
     }
 }
 
-/// Says what failed, and ends with status 1 where anything did.
-func concludeBench(_ report: BenchReport, _ failure: ClientError?, _ interruption: Interruption, json: Bool) throws {
+/// Tells what was found, then what failed, and ends with status 1 where anything did.
+func concludeBench(
+    _ report: BenchReport, _ failure: ClientError?, _ interruption: Interruption, json: Bool, alsoWriting write: () throws -> Void = {}
+) throws {
     report.print(json: json)
+    try write()
     if report.failed > 0 {
         throw complaint("\(Figures.count(report.failed)) records were not delivered" + (failure.map { ": \($0)" } ?? ""))
     }

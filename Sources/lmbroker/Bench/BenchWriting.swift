@@ -25,12 +25,11 @@ struct BenchWriting: ParsableArguments {
                 await writer.close()
                 await ticker.stop()
                 try await writing
-                try output.write(writer.latencies)
                 let report = BenchReport(
                     workload: workload, settings: load.settings(rate: rate), seconds: (marks.end.time - marks.begin.time) / .seconds(1),
                     flows: [.init("produced", from: marks.begin, to: marks.end)], latencies: [("acknowledged", writer.latencies.summary)],
                     failed: writer.failedCount, late: writer.backlog?.count)
-                try concludeBench(report, writer.failure, interruption, json: output.json)
+                try concludeBench(report, writer.failure, interruption, json: output.json) { try output.write(writer.latencies) }
             }
         }
     }
