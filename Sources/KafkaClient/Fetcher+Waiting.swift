@@ -75,7 +75,7 @@ extension Fetcher {
     }
 
     /// A broker has answered.
-    private func heard() { if silence.ends() { options.onUnreachable?(nil) } }
+    func heard() { if silence.ends() { options.onUnreachable?(nil) } }
 
     /// The time for which no broker has answered.
     struct Silence {

@@ -151,6 +151,7 @@ final class Fetcher: @unchecked Sendable {
             switch result {
             case .success(let answer):
                 broker.failures = 0
+                self.heard()
                 // What was moved meanwhile is asked for elsewhere.
                 let cursors = asked.value.filter { !$0.cursor.isDropped && $0.cursor.offset == $0.offset }.map { $0.cursor }
                 if !self.isClosed { self.answered(answer, from: broker, cursors) }

@@ -9,7 +9,7 @@ extension GroupConsumer {
         switch handoff {
         case .assign(let partitions):
             if !isClosing, !(try await takeOn(partitions)) { return }
-            if !isClosing { await options.onRebalance?(.assigned(Self.ordered(partitions))) }
+            if !isClosing, let told = told(of: partitions) { await options.onRebalance?(.assigned(told)) }
         case .revoke(let partitions):
             try await reader.remove(partitions)
             await commitBeforeGiving(partitions)
@@ -140,7 +140,7 @@ extension GroupConsumer {
         if let told { await options.onRebalance?(.lost(told)) }
     }
 
-    /// Those that the owner was told to be assigned. Nil where it was told of none of them: it closed before it could be.
+    /// Those that the owner is told of. Nil where that is none: this member was closed, or put out, before it could take them on.
     private func told(of partitions: Set<TopicPartition>) -> [TopicPartition]? {
         let told = state.withLock { $0.assigned.intersection(partitions) }
         return told.isEmpty && !partitions.isEmpty ? nil : Self.ordered(told)

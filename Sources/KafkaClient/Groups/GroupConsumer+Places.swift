@@ -26,17 +26,20 @@ extension GroupConsumer {
     public func pause(_ partitions: Set<TopicPartition>) async throws(ClientError) {
         try checkAssigned(partitions)
         try await reader.pause(partitions)
+        // What waits for a rewind to be done again is not read now.
+        state.withLock { $0.resting.formUnion(partitions.subtracting(reader.paused)) }
     }
 
     /// Goes on where `pause` has stopped.
     /// - Throws: `invalid` where one is not this member's.
     public func resume(_ partitions: Set<TopicPartition>) async throws(ClientError) {
         try checkAssigned(partitions)
+        state.withLock { $0.resting.subtract(partitions) }
         try await reader.resume(partitions)
     }
 
     /// Partitions of this member that are not read for now.
-    public var paused: Set<TopicPartition> { reader.paused }
+    public var paused: Set<TopicPartition> { state.withLock { $0.resting }.union(reader.paused) }
 
     private func checkAssigned(_ partitions: Set<TopicPartition>) throws(ClientError) {
         guard let first = Self.ordered(partitions.subtracting(assignment)).first else { return }
