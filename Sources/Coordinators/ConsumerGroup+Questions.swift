@@ -36,7 +36,9 @@ extension ConsumerGroup {
     func subscribedTopics(_ topics: any TopicDirectory, at moment: Moment = Moment(monotonicMs: 0, wallClockMs: 0)) -> Set<String> {
         var looked = self
         looked.subscriptions.refresh(patterns: patterns, topics, at: moment)
-        return looked.subscribedNames
+        return members.keys.reduce(into: looked.subscribedNames) { names, memberID in
+            names.formUnion(looked.heldUnresolved(by: memberID.text, topics).map(\.name))
+        }
     }
 
     var listed: ListGroupsResponse.Group {

@@ -82,8 +82,10 @@ struct ConsumerSubscriptions: Sendable {
         }
         guard !resolved.isEmpty, resolvedVersion != version || isUnresolved, hasRested(at: moment) else { return }
         let all = topics.names()
-        // Those first that nobody knows anything of yet.
-        let outdated = resolved.filter { $0.value.version != version }.sorted { ($0.value.names == nil ? 0 : 1, $0.key) < ($1.value.names == nil ? 0 : 1, $1.key) }
+        // Those first that nobody knows anything of yet, then those that were looked up longest ago.
+        let outdated = resolved.filter { $0.value.version != version }.sorted {
+            ($0.value.names == nil ? 0 : 1, $0.value.version ?? 0, $0.key) < ($1.value.names == nil ? 0 : 1, $1.value.version ?? 0, $1.key)
+        }
         var steps = TopicPattern.stepsMax
         var isWhole = true
         for (index, (text, old)) in outdated.enumerated() {
@@ -158,6 +160,12 @@ extension ConsumerGroup {
         return Int64(bitPattern: hash)
     }
 
+    /// What a member has of which it is not known yet whether its pattern stands for it.
+    func heldUnresolved(by memberID: String, _ topics: any TopicDirectory) -> [TopicFacts] {
+        guard let member = members[memberID], subscriptions.isUnresolved(member.profile.topicPattern) else { return [] }
+        return targets[memberID]?.topics.keys.compactMap { topics.topic(id: $0) } ?? []
+    }
+
     /// Computes the targets for the group's epoch.
     mutating func assign(_ environment: GroupEnvironment) {
         var problem = AssignmentProblem(members: [], partitionCounts: [:])
@@ -172,13 +180,10 @@ extension ConsumerGroup {
                 problem.partitionCounts[topic.id] = topic.partitionCount
             }
             let previous = targets[memberID] ?? PartitionSet()
-            if subscriptions.isUnresolved(member.profile.topicPattern) {
-                // It keeps what it has until it is known what it wants.
-                for topicID in previous.topics.keys {
-                    guard let topic = environment.topics.topic(id: topicID) else { continue }
-                    topicIDs.insert(topicID)
-                    problem.partitionCounts[topicID] = topic.partitionCount
-                }
+            // It keeps what it has until it is known what it wants.
+            for topic in heldUnresolved(by: member.id, environment.topics) {
+                topicIDs.insert(topic.id)
+                problem.partitionCounts[topic.id] = topic.partitionCount
             }
             problem.members.append(.init(id: memberID.text, topicIDs: topicIDs, previous: previous))
         }

@@ -78,6 +78,14 @@ import Testing
         #expect(last.memberEpoch == 4)
         #expect(harness.named(last) == ["b1": [0], "b2": [0]])
         #expect(harness.named(harness.beat("a", 2)) == ["a1": [0], "a2": [0]])
+
+        // Topics come in every rest, and each pattern has its turn nevertheless.
+        for name in ["b3", "b4"] {
+            harness.topics.create(name, 1)
+            harness.wait(1_000)
+            _ = harness.beat("b", 4)
+        }
+        #expect(harness.described("b")?.targetAssignment.named == ["b1": [0], "b2": [0], "b3": [0], "b4": [0]])
     }
 
     @Test func namesAndPatternsOfAllMembersCount() {
