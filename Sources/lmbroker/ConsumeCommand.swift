@@ -181,7 +181,10 @@ struct ConsumeCommand: AsyncParsableCommand {
     /// Where to begin. A partition that ends before the offset that was asked for is read from its end, as by other clients.
     private func places(_ cluster: Cluster, _ partitions: [TopicPartition]) async throws -> [TopicPartition: PartitionPlace] {
         guard case .offset(let offset) = from.place else { return all(partitions, from.place) }
-        return try await Admin(cluster).offsets(all(partitions, .latest)).mapValues { .offset(min(offset, $0)) }
+        // Of those without a leader nobody knows the end now; they keep nobody from the others.
+        let led = partitions.filter { cluster.metadata.leader(of: $0) != nil }
+        let ends = try await Admin(cluster).offsets(all(led, .latest))
+        return Dictionary(partitions.map { ($0, .offset(min(offset, ends[$0] ?? offset))) }) { first, _ in first }
     }
 
     private func all(_ partitions: [TopicPartition], _ place: PartitionPlace) -> [TopicPartition: PartitionPlace] {

@@ -39,8 +39,9 @@ struct GroupList: AsyncParsableCommand {
     @Flag(help: "Write one line of JSON for each group.")
     var json = false
 
-    private static let states = ["Empty", "Stable", "PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling", "Dead"]
-    private static let types = ["classic", "consumer"]
+    // Of any Kafka's, which also has share groups and Streams' own.
+    private static let states = ["Empty", "Stable", "PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling", "NotReady", "Dead"]
+    private static let types = ["classic", "consumer", "share", "streams"]
 
     func validate() throws {
         for (option, values, known) in [("--state", state, Self.states), ("--type", type, Self.types)] {

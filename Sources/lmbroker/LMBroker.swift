@@ -15,9 +15,11 @@ enum Program {
     }
 
     /// Has something stand in for each standard stream that came closed: the next file opened would get its number, the store's perhaps, and
-    /// be written into by whoever complains.
+    /// be written into by whoever complains. Who needs a stream still finds that it does not work.
     private static func holdStandardDescriptors() {
-        for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) < 0 { _ = open("/dev/null", O_RDWR) }
+        for (number, mode) in [(STDIN_FILENO, O_WRONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_RDWR)] where fcntl(number, F_GETFD) < 0 {
+            _ = open("/dev/null", mode)
+        }
     }
 }
 

@@ -109,6 +109,21 @@ def test_a_broker_without_standard_streams_keeps_its_store_to_itself(start_broke
     verify(broker.directory)
 
 
+@pytest.mark.parametrize("command, closed, says", [
+    ("consume {topic} --until-end", ">&-", "standard output cannot be written"),
+    ("consume {topic} --until-end --group readers", ">&-", "standard output cannot be written"),
+    ("produce {topic}", "<&-", "standard input cannot be read"),
+    ("verify {directory}", ">&-", "standard output cannot be written"),
+])
+def test_who_needs_a_stream_that_is_closed_fails(broker, topic, command, closed, says):
+    """What stands in for it takes and gives nothing: else a group would commit what was written nowhere."""
+    produce(broker, topic, "x\n")
+    words = command.format(topic=topic, directory=broker.directory).split()
+    words += [] if words[0] == "verify" else ["--broker", broker.bootstrap]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", str(BINARY), *words], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and says in done.stderr, (done.returncode, done.stderr)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
 @pytest.mark.parametrize("command", ["stat", "verify"])
 def test_a_lock_file_that_root_makes_is_the_store_owner_s(start_broker, topic, command):

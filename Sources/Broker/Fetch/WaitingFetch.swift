@@ -134,11 +134,13 @@ final class WaitingFetch: @unchecked Sendable {
 
     /// While the client takes the answer, the disk is asked for what it will want next.
     private func prepareNext() {
-        for finding in findings where !finding.isTail && finding.records.length > 0 {
-            let target = plan.targets[Int(finding.target)]
-            guard let partition = target.partition else { continue }
-            // Whoever cannot read it then is told so.
-            try? broker.store.withReader { reader throws(StoreError) in
+        let read = findings.filter { !$0.isTail && $0.records.length > 0 }
+        if read.isEmpty { return }
+        // Whoever cannot read it then is told so.
+        try? broker.store.withReader { reader throws(StoreError) in
+            for finding in read {
+                let target = plan.targets[Int(finding.target)]
+                guard let partition = target.partition else { continue }
                 try reader.readAhead(partition, from: target.fetchOffset, past: finding.records.length)
             }
         }
