@@ -381,6 +381,60 @@ CREATE_PARTITIONS = Api(37, "CreatePartitions", flexible=2, request="""
     error_message string ?0+
 """)
 
+ELECT_LEADERS = Api(43, "ElectLeaders", flexible=2, request="""
+  election_type i8 1+
+  topic_partitions [] ?0+
+    topic string
+    partitions []i32
+  timeout_ms i32
+""", response="""
+  throttle_time_ms i32
+  error_code i16 1+
+  replica_election_results []
+    topic string
+    partition_result []
+      partition_id i32
+      error_code i16
+      error_message string ?0+
+""")
+
+ALTER_PARTITION_REASSIGNMENTS = Api(45, "AlterPartitionReassignments", flexible=0, request="""
+  timeout_ms i32
+  topics []
+    name string
+    partitions []
+      partition_index i32
+      replicas []i32 ?0+
+""", response="""
+  throttle_time_ms i32
+  error_code i16
+  error_message string ?0+
+  responses []
+    name string
+    partitions []
+      partition_index i32
+      error_code i16
+      error_message string ?0+
+""")
+
+LIST_PARTITION_REASSIGNMENTS = Api(46, "ListPartitionReassignments", flexible=0, request="""
+  timeout_ms i32
+  topics [] ?0+
+    name string
+    partition_indexes []i32
+""", response="""
+  throttle_time_ms i32
+  error_code i16
+  error_message string ?0+
+  topics []
+    name string
+    partitions []
+      partition_index i32
+      replicas []i32
+      adding_replicas []i32
+      removing_replicas []i32
+""")
+
 INCREMENTAL_ALTER_CONFIGS = Api(44, "IncrementalAlterConfigs", flexible=1, request="""
   resources []
     resource_type i8

@@ -4,8 +4,8 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (InvalidConfigurationError, InvalidPartitionsError, InvalidReplicationFactorError,
-                          MessageSizeTooLargeError, OffsetOutOfRangeError, TopicAlreadyExistsError,
-                          UnknownTopicOrPartitionError)
+                          InvalidReplicationAssignmentError, MessageSizeTooLargeError, NoReassignmentInProgressError,
+                          OffsetOutOfRangeError, TopicAlreadyExistsError, UnknownTopicOrPartitionError)
 
 
 @pytest.fixture
@@ -175,3 +175,19 @@ def test_the_cluster_its_log_directories_and_producers_are_described(broker, adm
     producer.close()
     partitions = admin.describe_topic_partitions([topic])
     assert topic in str(partitions)
+
+
+def test_leaders_and_places_of_partitions_are_what_they_are(broker, topic, admin):
+    broker.create_topic(topic, 2)
+    node = admin.describe_cluster()["brokers"][0]["broker_id"]
+    admin.elect_leaders(0, {topic: [0, 1]})
+    admin.elect_leaders(1, {topic: [0]})
+    admin.elect_leaders(0)
+    with pytest.raises(UnknownTopicOrPartitionError):
+        admin.elect_leaders(0, {topic: [2]})
+    places = {0: [node], 1: [node + 1]}
+    answer = admin.alter_partition_reassignments({TopicPartition(topic, n): replicas for n, replicas in places.items()})
+    assert answer == {TopicPartition(topic, 0): None, TopicPartition(topic, 1): InvalidReplicationAssignmentError}
+    assert admin.alter_partition_reassignments({TopicPartition(topic, 0): None}) == {
+        TopicPartition(topic, 0): NoReassignmentInProgressError}
+    assert admin.list_partition_reassignments() == {}

@@ -2,14 +2,14 @@
 
 import pytest
 
-from messages import (CREATE_PARTITIONS, CREATE_TOPICS, DELETE_RECORDS, DELETE_TOPICS, DESCRIBE_CONFIGS,
-                      DESCRIBE_TOPIC_PARTITIONS, INCREMENTAL_ALTER_CONFIGS, METADATA)
+from messages import (ALTER_PARTITION_REASSIGNMENTS, CREATE_PARTITIONS, CREATE_TOPICS, DELETE_RECORDS, DELETE_TOPICS, DESCRIBE_CONFIGS,
+                      DESCRIBE_TOPIC_PARTITIONS, ELECT_LEADERS, INCREMENTAL_ALTER_CONFIGS, LIST_PARTITION_REASSIGNMENTS, METADATA)
 from records import batch
 from wire_requests import list_offset, produce
 from wire import NO_UUID, random_uuid
 
 OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, TOPIC_EXISTS, UNKNOWN_TOPIC_ID = 1, 3, 17, 36, 100
-INVALID_CONFIG = 40
+INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, INVALID_REQUEST, ELECTION_NOT_NEEDED, NO_REASSIGNMENT_IN_PROGRESS = 39, 40, 42, 84, 85
 TOPIC, BROKER = 2, 4
 SET, DELETE = 0, 1
 FROM_TOPIC, FROM_DYNAMIC_DEFAULT_BROKER, FROM_DEFAULT = 1, 3, 5
@@ -213,3 +213,39 @@ def test_a_topic_shows_the_default_that_is_kept_for_all_brokers(start_broker, to
         assert alter(connection, BROKER, "", (DELETE, name, None)) == 0
         assert alter(connection, TOPIC, topic, (DELETE, name, None)) == 0
         assert config(connection, topic, name) == ("false", FROM_DEFAULT)
+
+
+@pytest.mark.parametrize("version", range(3))
+def test_a_single_broker_has_nobody_else_to_elect(connection, broker, topic, version):
+    broker.create_topic(topic, 2)
+    kind = dict(election_type=1) if version > 0 else {}
+    asked = [dict(topic=topic, partitions=[0, 1, 2]), dict(topic=topic + "-none", partitions=[0])]
+    reply = connection.ask(ELECT_LEADERS, version, topic_partitions=asked, timeout_ms=1000, **kind)
+    assert reply.get("error_code", 0) == 0
+    found = {(t.topic, p.partition_id): p.error_code for t in reply.replica_election_results for p in t.partition_result}
+    assert found == {(topic, 0): ELECTION_NOT_NEEDED, (topic, 1): ELECTION_NOT_NEEDED, (topic, 2): UNKNOWN_TOPIC_OR_PARTITION,
+                     (topic + "-none", 0): UNKNOWN_TOPIC_OR_PARTITION}
+    everywhere = connection.ask(ELECT_LEADERS, version, topic_partitions=None, timeout_ms=1000, **kind)
+    assert everywhere.get("error_code", 0) == 0 and not everywhere.replica_election_results
+    if version > 0:
+        assert connection.ask(ELECT_LEADERS, version, election_type=2, topic_partitions=None, timeout_ms=1000).error_code == INVALID_REQUEST
+
+
+def test_partitions_can_go_nowhere_else(connection, broker, topic):
+    broker.create_topic(topic, 2)
+    node = connection.ask(METADATA, 12, topics=[]).brokers[0].node_id
+
+    def assign(name, partition, replicas):
+        reply = connection.ask(ALTER_PARTITION_REASSIGNMENTS, 0, timeout_ms=1000, topics=[
+            dict(name=name, partitions=[dict(partition_index=partition, replicas=replicas)])])
+        assert reply.error_code == 0, reply
+        return reply.responses[0].partitions[0].error_code
+
+    assert assign(topic, 1, [node]) == 0
+    assert assign(topic, 1, None) == NO_REASSIGNMENT_IN_PROGRESS
+    for impossible in ([], [node, node], [node + 1], [node, node + 1]):
+        assert assign(topic, 1, impossible) == INVALID_REPLICA_ASSIGNMENT
+    assert assign(topic, 2, [node]) == assign(topic + "-none", 0, None) == UNKNOWN_TOPIC_OR_PARTITION
+    for topics in (None, [dict(name=topic, partition_indexes=[0, 1])]):
+        reply = connection.ask(LIST_PARTITION_REASSIGNMENTS, 0, timeout_ms=1000, topics=topics)
+        assert reply.error_code == 0 and not reply.topics

@@ -250,37 +250,33 @@ import Testing
         }
     }
 
-    @Test func anAdministratorPutsOutByInstanceIDAndIsAnsweredInItsWords() {
+    /// What an administrator is answered who puts these members out.
+    private func putOut(_ members: [LeaveGroupRequest.Member], of harness: inout ConsumerHarness) throws -> LeaveGroupResponse {
+        let request = LeaveGroupRequest { ($0.groupID, $0.members) = (Self.group, members) }
+        let answer = harness.perform({ $0.leave(request, $1, at: $2) }, version: 5)
+        guard case .leave(let response) = answer else { throw Unanswered() }
+        return response
+    }
+
+    private struct Unanswered: Error {}
+
+    @Test func anAdministratorPutsOutByInstanceIDAndIsAnsweredInItsWords() throws {
         var harness = harness()
         harness.join("new")
         _ = harness.classicJoin("", owned: [:], instanceID: "i")
-        let request = LeaveGroupRequest {
-            $0.groupID = Self.group
-            $0.members = [.init { $0.groupInstanceID = "i" }, .init { $0.groupInstanceID = "j" }]
-        }
-        guard case .leave(let response) = harness.perform({ $0.leave(request, $1, at: $2) }, version: 5) else {
-            Issue.record("LeaveGroup was not answered")
-            return
-        }
+        let response = try putOut([.init { $0.groupInstanceID = "i" }, .init { $0.groupInstanceID = "j" }], of: &harness)
         #expect(response.members.map(\.memberID) == ["", ""] && response.members.map(\.groupInstanceID) == ["i", "j"])
         #expect(response.members.map(\.errorCode) == [.none, .unknownMemberID])
         #expect(harness.described.members.map(\.memberID) == ["new"])
     }
 
-    @Test func membersOfTheNewProtocolArePutOutByEitherID() {
+    @Test func membersOfTheNewProtocolArePutOutByEitherID() throws {
         var harness = harness()
         harness.join("a")
         harness.join("b", instanceID: "i")
         harness.join("c")
         let epoch = harness.described.groupEpoch
-        let request = LeaveGroupRequest {
-            $0.groupID = Self.group
-            $0.members = [.init { $0.memberID = "a" }, .init { $0.groupInstanceID = "i" }]
-        }
-        guard case .leave(let response) = harness.perform({ $0.leave(request, $1, at: $2) }, version: 5) else {
-            Issue.record("LeaveGroup was not answered")
-            return
-        }
+        let response = try putOut([.init { $0.memberID = "a" }, .init { $0.groupInstanceID = "i" }], of: &harness)
         #expect(response.errorCode == .none)
         #expect(response.members.map(\.errorCode) == [.none, .none])
         #expect(harness.described.members.map(\.memberID) == ["c"])

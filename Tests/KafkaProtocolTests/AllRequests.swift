@@ -12,6 +12,7 @@ let allRequests: [any Request.Type] = [
     DeleteGroupsRequest.self, IncrementalAlterConfigsRequest.self, OffsetDeleteRequest.self, DescribeClusterRequest.self,
     DescribeProducersRequest.self, DescribeTransactionsRequest.self, ListTransactionsRequest.self,
     ConsumerGroupHeartbeatRequest.self, ConsumerGroupDescribeRequest.self, DescribeTopicPartitionsRequest.self,
+    ElectLeadersRequest.self, AlterPartitionReassignmentsRequest.self, ListPartitionReassignmentsRequest.self,
 ]
 
 /// A request and a response of one kind and version, as frames after their size prefix, randomly filled.

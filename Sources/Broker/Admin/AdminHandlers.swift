@@ -2,5 +2,6 @@
 let adminHandlers: [any Handler] = [
     MetadataHandler(), CreateTopicsHandler(), DeleteTopicsHandler(), DeleteRecordsHandler(), DescribeConfigsHandler(),
     AlterConfigsHandler(), DescribeLogDirsHandler(), CreatePartitionsHandler(), IncrementalAlterConfigsHandler(),
-    DescribeClusterHandler(), DescribeTopicPartitionsHandler(),
+    DescribeClusterHandler(), DescribeTopicPartitionsHandler(), ElectLeadersHandler(), AlterPartitionReassignmentsHandler(),
+    ListPartitionReassignmentsHandler(),
 ]
