@@ -1,6 +1,7 @@
-import KafkaClient
 import NIOCore
 import Testing
+
+@testable import KafkaClient
 
 /// Reading while no broker answers.
 @Suite(.timeLimit(.minutes(1)))
@@ -40,5 +41,21 @@ struct UnreachableBrokerTests {
         consumer.close()
         cluster.close()
         await broker.remove()
+    }
+
+    /// What comes long after one that nobody was told of is another.
+    @Test func aSilenceBeginsAnewAfterAnAnswer() {
+        var silence = Fetcher.Silence()
+        let begin = NIODeadline.now()
+        let atFirst = (silence.isNews(at: begin), silence.ends())
+        #expect(atFirst == (false, false))
+        let later = begin + .hours(1)
+        let anew = silence.isNews(at: later)
+        #expect(!anew && !silence.lasts(.seconds(1), at: later))
+        let told = later + .seconds(2)
+        let twice = (silence.isNews(at: told), silence.isNews(at: told + .seconds(2)))
+        #expect(twice == (true, false) && silence.lasts(.seconds(2), at: told))
+        let ends = (silence.ends(), silence.ends())
+        #expect(ends == (true, false))
     }
 }
