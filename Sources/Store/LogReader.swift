@@ -32,10 +32,11 @@ public final class LogReader {
         try run(partition, from: offset, limit: limit, maxBytes: maxBytes, firstBatchWhole: firstBatchWhole, into: &sink).byteCount
     }
 
-    /// Has the kernel fetch what the next read will want, where one from `offset` on has taken `byteCount` bytes: as much again.
+    /// Has the kernel fetch what the next read will want, where one from `offset` on has taken `byteCount` bytes: as much
+    /// again, and the extent behind it, which that read looks into to see that it does not fit.
     public func readAhead(_ partition: Partition, from offset: Int64, past byteCount: Int) throws(StoreError) {
         try lmdb("reading ahead") { () throws(LMDBError) in
-            try snapshot.readAhead(of: partition.id, from: offset, past: byteCount, byteCount: byteCount, databases)
+            try snapshot.readAhead(of: partition.id, from: offset, past: byteCount, byteCount: byteCount + 1, databases)
         }
     }
 
