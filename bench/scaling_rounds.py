@@ -5,16 +5,20 @@ do not ask about, with a record in each, so that the broker holds all of their s
 
 Each store is measured by turns with one of the least size, whose broker runs beside it and idles meanwhile: what the machine
 does to one it does to both, and the ratios say what the size does. The least size is measured so against another store of its
-own kind, which tells how far the ratios can be believed. The least number of partitions is ten, all of them written to. One
-alone is measured and told, not judged: it is other work. librdkafka, which sends one partition in a request, fills it with larger
-requests than ten; the bundled client, which sends all of a broker's in one, with smaller ones. Every round writes into space that the one before has freed, which is
+own kind, which tells how far the ratios can be believed. Every round writes into space that the one before has freed, which is
 the state that measures the same twice (README.md).
+
+The requests are the same whatever there is, a batch of one partition in each: a client that batches by partition would send one
+partition larger requests than ten, or smaller ones, and be measured with them.
 """
 
 import collections
 import shutil
+import time
 
+from machine import MEGABYTE
 from messages import PRODUCE
+from ready_requests import Asker, drive, request_to_produce
 from records import batch
 from report import gather
 
@@ -22,7 +26,9 @@ ACTIVE = 10
 PARTITIONS = (1, ACTIVE, 100, 1_000, 10_000, 50_000)
 STORED_GB = (1, 10, 40)
 IDLE_TOPIC_PARTITIONS = 1_000
-RECORDS, SIZE, LATENCY_RECORDS = 400_000, 1_024, 2_000
+RECORDS, SIZE, LATENCY_RECORDS = 1_000_000, 1_024, 2_000
+# Records in a request, and requests under way at once.
+REQUEST_RECORDS, CONNECTIONS = 900, ACTIVE
 # Pairs of rounds for each round that was asked for.
 PAIRS = 3
 
@@ -37,8 +43,8 @@ class ScalingRounds:
         self.records = RECORDS // bench.scale
 
     def partitions(self, rounds):
-        """{number of partitions: spreads of figures and of their ratios to those of as many as are written to}."""
-        return self.by_size(PARTITIONS, ACTIVE, self.with_partitions, rounds)
+        """{number of partitions: spreads of figures and of their ratios to those of one}."""
+        return self.by_size(PARTITIONS, PARTITIONS[0], self.with_partitions, rounds)
 
     def stored(self, rounds):
         """{GB stored: the same}."""
@@ -97,13 +103,20 @@ class ScalingRounds:
         bench, (broker, active) = self.bench, side
         extents = broker.extents()
         broker.create_topic("bench", active)
-        commits, cpu = broker.commits(), broker.cpu_seconds()
-        done = bench.load("produce", broker, topic="bench", partitions=active, size=SIZE, records=self.records, batch__size=1_000_000)
-        cpu, commits = broker.cpu_seconds() - cpu, broker.commits() - commits
+        produced = self.produce(broker, active)
         before = broker.cpu_seconds()
         waits = bench.load("latency", broker, topic="bench", size=100, records=LATENCY_RECORDS // bench.scale)
         single = broker.cpu_seconds() - before
         bench.empty(broker, left=extents)
-        return dict(mb_s=done["mb_s"], cpu_s_per_gb=cpu / (self.records * SIZE / 1e9), commit_kb=self.records * SIZE / commits / 1000,
-                    p50_ms=waits["p50_ms"], p99_ms=waits["p99_ms"], single_us=single * 1e6 / waits["records"],
+        return dict(produced, p50_ms=waits["p50_ms"], p99_ms=waits["p99_ms"], single_us=single * 1e6 / waits["records"],
                     anonymous_mb=broker.memory_anonymous() / 1e6)
+
+    def produce(self, broker, active):
+        """Throughput: a request under way on each of ten connections."""
+        frames = [request_to_produce("bench", partition, REQUEST_RECORDS, SIZE) for partition in range(active)]
+        askers = [Asker(broker, frames[number % active]) for number in range(CONNECTIONS)]
+        total = lambda: sum(asker.answers for asker in askers) * REQUEST_RECORDS * SIZE  # noqa: E731
+        begun, cpu, commits = time.monotonic(), broker.cpu_seconds(), broker.commits()
+        drive(askers, lambda: total() >= self.records * SIZE)
+        seconds, cpu, commits = time.monotonic() - begun, broker.cpu_seconds() - cpu, broker.commits() - commits
+        return dict(mb_s=total() / MEGABYTE / seconds, cpu_s_per_gb=cpu / (total() / 1e9), commit_kb=total() / commits / 1000)

@@ -194,7 +194,7 @@ class Decoder:
             assert self.version in field.null_versions, f"{field.name} must not be null in version {self.version}"
             return None
         data = self.take(size)
-        return data.decode() if kind == "string" else data
+        return str(data, "utf-8") if kind == "string" else data
 
 
 class Api:
