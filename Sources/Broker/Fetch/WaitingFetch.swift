@@ -202,8 +202,9 @@ final class WaitingFetch: @unchecked Sendable {
         for index in plan.order where findings[Int(index)].availableBytes > 0 {
             let room = limit - records.byteCount
             guard room > 0 else { break }
-            // What lies on the disk is not waited for to see that it does not fit into what little is left.
-            if records.byteCount > 0, room < limit / 8, !findings[Int(index)].isTail { continue }
+            // What may lie on the disk is not waited for to see that it does not fit into what little is left.
+            let share = plan.targets[Int(index)].maxBytes
+            if records.byteCount > 0, room < min(share, limit / 8), !findings[Int(index)].isTail { continue }
             read(Int(index), reader, into: &records, room: room)
         }
     }
