@@ -7,7 +7,7 @@ import time
 
 from machine import MEGABYTE
 from messages import FETCH
-from wire_requests import fetch_values, list_offset
+from wire_requests import fetch_values
 
 VERSION, PARTITION_BYTES, ANSWER_BYTES_MAX = 11, 4 << 20, 64 << 20
 # Base offset and length of a batch, and where in it the last offset's distance is (KIP-98).
@@ -15,14 +15,14 @@ BATCH_HEAD, LAST_OFFSET_AT = struct.Struct(">qi"), 23
 
 
 class BareConsumer(threading.Thread):
-    """Reads partitions from their beginnings to {partition: end}, with one fetch under way."""
+    """Reads partitions from their beginnings to an offset, with one fetch under way."""
 
-    def __init__(self, broker, topic, ends):
-        super().__init__()
-        self.connection, self.topic, self.ends = broker.connect(), topic, ends
+    def __init__(self, broker, topic, partitions, end):
+        super().__init__(daemon=True)
+        self.connection, self.topic, self.end = broker.connect(), topic, end
         self.buffer = memoryview(bytearray(ANSWER_BYTES_MAX))
         # In the order in which they are asked for: whoever was served goes to its end.
-        self.places = collections.OrderedDict.fromkeys(ends, 0)
+        self.places = collections.OrderedDict.fromkeys(partitions, 0)
         self.byte_count, self.failure = 0, None
 
     def run(self):
@@ -60,15 +60,14 @@ class BareConsumer(threading.Thread):
                 self.byte_count += at
                 self.places[part.partition_index] = place
                 self.places.move_to_end(part.partition_index)
-                if place >= self.ends[part.partition_index]:
+                if place >= self.end:
                     del self.places[part.partition_index]
 
 
-def consume(broker, topic, partitions, count):
-    """MB/s of so many consumers, each of its share of the partitions."""
-    with broker.connect() as connection:
-        ends = {partition: list_offset(connection, topic, -1, partition).offset for partition in range(partitions)}
-    consumers = [BareConsumer(broker, topic, {p: end for p, end in ends.items() if p % count == number}) for number in range(count)]
+def consume(broker, topic, partitions, records, count):
+    """MB/s of so many consumers, each of its share of the partitions, and the bytes they read: so many records, spread evenly."""
+    end = records // partitions
+    consumers = [BareConsumer(broker, topic, range(number, partitions, count), end) for number in range(count)]
     begun = time.monotonic()
     for consumer in consumers:
         consumer.start()
@@ -76,4 +75,5 @@ def consume(broker, topic, partitions, count):
         consumer.join()
         if consumer.failure:
             raise consumer.failure
-    return sum(consumer.byte_count for consumer in consumers) / MEGABYTE / (time.monotonic() - begun)
+    seconds, total = time.monotonic() - begun, sum(consumer.byte_count for consumer in consumers)
+    return total / MEGABYTE / seconds, total

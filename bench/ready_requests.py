@@ -13,6 +13,7 @@ from records import batch
 VERSION, CORRELATION = 9, 1
 # Bytes of answers to read at once.
 PIECE = 4096
+SILENCE_SECONDS = 30
 
 
 def request_to_produce(topic, partition, records, size):
@@ -68,7 +69,10 @@ def drive(askers, is_enough):
             asker.ask()
             selector.register(asker.connection.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, asker)
         while selector.get_map():
-            for key, _ in selector.select(1):
+            ready = selector.select(SILENCE_SECONDS)
+            if not ready:
+                raise SystemExit(f"no answer for {SILENCE_SECONDS} s")
+            for key, _ in ready:
                 asker = key.data
                 if asker.go_on():
                     if is_enough():

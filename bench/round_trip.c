@@ -111,7 +111,7 @@ static void measure(int connection, const char *frame, size_t size, long count) 
         if (i >= 0) waits[i] = milliseconds() - begun;
     }
     qsort(waits, count, sizeof *waits, by_value);
-    printf("{\"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", waits[count / 2], waits[count * 99 / 100]);
+    printf("{\"sent\": %ld, \"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", count + UNCOUNTED, waits[count / 2], waits[count * 99 / 100]);
 }
 
 int main(int count, char **arguments) {
@@ -124,6 +124,7 @@ int main(int count, char **arguments) {
     } else if (count == 4 && !strcmp(arguments[1], "ask") && atol(arguments[3]) > 0) {
         static char frame[FRAME_BYTES_MAX];
         size_t size = fread(frame, 1, sizeof frame, stdin);
+        if (size == 0 || size == sizeof frame) return fprintf(stderr, "round_trip: no frame, or one too large\n"), 2;
         measure(connected(loopback(atoi(arguments[2]))), frame, size, atol(arguments[3]));
     } else {
         return fprintf(stderr, "usage: round_trip echo COUNT | round_trip ask PORT COUNT < FRAME\n"), 2;

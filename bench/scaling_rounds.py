@@ -1,6 +1,6 @@
 """The rounds of scaling: what a commit costs beside many partitions, and in a large store.
 
-Ten partitions are written to, whatever else there is. The rest are idle topics of a thousand partitions that the clients
+At most ten partitions are written to, whatever else there is. The rest are idle topics of a thousand partitions that the clients
 do not ask about, with a record in each, so that the broker holds all of their state.
 
 Each store is measured by turns with one of the least size, whose broker runs beside it and idles meanwhile: what the machine
@@ -41,6 +41,7 @@ class ScalingRounds:
     def __init__(self, bench):
         self.bench = bench
         self.records = RECORDS // bench.scale
+        self.frames = [request_to_produce("bench", partition, REQUEST_RECORDS, SIZE) for partition in range(ACTIVE)]
 
     def partitions(self, rounds):
         """{number of partitions: spreads of figures and of their ratios to those of one}."""
@@ -113,10 +114,10 @@ class ScalingRounds:
 
     def produce(self, broker, active):
         """Throughput: a request under way on each of ten connections."""
-        frames = [request_to_produce("bench", partition, REQUEST_RECORDS, SIZE) for partition in range(active)]
-        askers = [Asker(broker, frames[number % active]) for number in range(CONNECTIONS)]
+        askers = [Asker(broker, self.frames[number % active]) for number in range(CONNECTIONS)]
         total = lambda: sum(asker.answers for asker in askers) * REQUEST_RECORDS * SIZE  # noqa: E731
-        begun, cpu, commits = time.monotonic(), broker.cpu_seconds(), broker.commits()
+        commits, cpu, client, begun = broker.commits(), broker.cpu_seconds(), time.process_time(), time.monotonic()
         drive(askers, lambda: total() >= self.records * SIZE)
-        seconds, cpu, commits = time.monotonic() - begun, broker.cpu_seconds() - cpu, broker.commits() - commits
-        return dict(mb_s=total() / MEGABYTE / seconds, cpu_s_per_gb=cpu / (total() / 1e9), commit_kb=total() / commits / 1000)
+        seconds, client, cpu = time.monotonic() - begun, time.process_time() - client, broker.cpu_seconds() - cpu
+        return dict(mb_s=total() / MEGABYTE / seconds, cpu_s_per_gb=cpu / (total() / 1e9), client_cores=client / seconds,
+                    commit_kb=total() / (broker.commits() - commits) / 1000)

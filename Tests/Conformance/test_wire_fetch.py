@@ -211,6 +211,15 @@ def test_a_partition_behind_a_full_one_is_not_starved(connection, made):
     assert 3 in seen
 
 
+def test_all_whose_share_fits_are_answered_at_once(broker, connection, topic):
+    """What is read from its place in the log, too: without a session nobody keeps whose turn it is."""
+    broker.create_topic(topic, 16)
+    for partition in range(16):
+        produce(connection, topic, batch([b"x" * 100_000]), partition=partition)
+    reply = answered(fetch(connection, topic, {p: 0 for p in range(16)}, partition_max_bytes=101_000))
+    assert [number for number, part in reply.items() if part.records] == list(range(16))
+
+
 def test_topic_ids(connection, broker, topic):
     first = broker.create_topic(topic)
 
