@@ -74,12 +74,12 @@ def test_a_topic_without_a_name_is_gone_afterwards(broker, connection):
 
 
 def test_latency_is_taken_at_the_rate_that_was_asked_for(broker, tmp_path):
-    found = report(broker, "latency", "--rate", "500", "--size", "64", "--seconds", "2", "--warm-up", "0.3", "--histogram", tmp_path / "waits.hgrm")
+    found = report(broker, "latency", "--rate", "500", "--size", "64", "--seconds", "6", "--warm-up", "1", "--histogram", tmp_path / "waits.hgrm")
     assert found["produced"]["records_per_s"] == pytest.approx(500, rel=0.1) and found["rate"] == 500
     waits = found["acknowledged_ms"]
-    # Those due in the two seconds, and the few that were due while the end was written down.
-    assert 950 <= waits["records"] <= 1100
-    assert found["late"] < 20
+    # Those due in the six seconds, and the few that were due while the end was written down.
+    assert 2850 <= waits["records"] <= 3300
+    assert found["late"] < 60
     check_waits(waits, None)
     distribution = (tmp_path / "waits.hgrm").read_text()
     assert distribution.split()[:3] == ["Value", "Percentile", "TotalCount"] and f"Total count    = {waits['records']:12}".split()[-1] in distribution
@@ -105,19 +105,21 @@ def test_a_stall_is_charged_to_all_who_were_due(start_broker):
         wait_for(lambda: any(name.startswith("lmbroker-bench-") for name in topics(connection)), "the bench's topic")
         name = next(name for name in topics(connection) if name.startswith("lmbroker-bench-"))
         wait_for(lambda: records_in(connection, name, 16) > 300, "the warm-up to be over")
+    begun = time.monotonic()
     broker.process.send_signal(signal.SIGSTOP)
     time.sleep(1)  # How long it stands still is what is tested.
     broker.process.send_signal(signal.SIGCONT)
+    stood = (time.monotonic() - begun) * 1000
     waits = json.loads(process.communicate(timeout=60)[0])["acknowledged_ms"]
     assert process.returncode == 0
-    assert 900 < waits["max"] < 2500
+    assert 900 < waits["max"] < stood + 1500
     # 200 of 1,000 were due in the stall; nine tenths of them waited for more than a tenth of a second.
     assert waits["p90"] > 300 and waits["p50"] < 200
 
 
 def test_records_are_timed_from_end_to_end(broker, connection):
     before = topics(connection)
-    found = report(broker, "mixed", "--rate", "2000", "--size", "200", *SHORT)
+    found = report(broker, "mixed", "--rate", "2000", "--size", "200", "--seconds", "5", "--warm-up", "2")
     assert found["consumed"]["records"] == pytest.approx(found["produced"]["records"], rel=0.1)
     check_waits(found["acknowledged_ms"], None)
     check_waits(found["end_to_end_ms"], None)

@@ -238,7 +238,7 @@ def test_who_does_not_rejoin_in_time_is_dropped(group):
 def test_who_is_silent_for_the_session_timeout_is_dropped(start_broker, topic):
     broker = start_broker(PROMPT | {"group.min.session.timeout.ms": 500})
     broker.create_topic(topic, 2)
-    silent, alive = form([ClassicMember(broker, topic, [topic], session_ms=ms) for ms in (1000, 30_000)],
+    silent, alive = form([ClassicMember(broker, topic, [topic], session_ms=ms) for ms in (3000, 30_000)],
                          {(topic, 0), (topic, 1)})
     wait_for(lambda: alive.heartbeat() == REBALANCE_IN_PROGRESS, "the silent one's session ends")
     rejoin([alive])

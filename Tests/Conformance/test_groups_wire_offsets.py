@@ -187,7 +187,7 @@ def test_offsets_expire_only_without_members(start_broker, topic):
         assert commit(connection, kept, {(topic, 0): 1}) == [0]
         member, = form([ClassicMember(broker, lived_in, [topic])], {(topic, 0)})
         assert member.commit({(topic, 0): 2}, version=4, retention_time_ms=1) == [0]
-        assert commit(connection, simple, {(topic, 0): 3}, version=4, retention_time_ms=300) == [0]
+        assert commit(connection, simple, {(topic, 0): 3}, version=4, retention_time_ms=2000) == [0]
         assert committed(connection, simple) == {(topic, 0): 3}
         wait_for(lambda: committed(connection, simple) == {}, "the simple group's offset expires")
         assert committed(connection, lived_in) == {(topic, 0): 2}, "a group with members keeps its offsets"

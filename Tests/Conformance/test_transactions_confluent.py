@@ -191,7 +191,7 @@ def test_a_second_producer_with_the_same_id_fences_the_first(broker, topic):
 
 def test_a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced(broker, topic):
     create(broker, topic)
-    client = transactional(broker, topic, transaction_timeout_ms=1000, message_timeout_ms=1000)
+    client = transactional(broker, topic, transaction_timeout_ms=4000, message_timeout_ms=4000)
     client.begin_transaction()
     client.produce(topic, b"slow")
     assert client.flush(SECONDS) == 0

@@ -140,14 +140,14 @@ def test_a_batch_is_repeated_after_a_kill(start_broker, topic):
 def test_a_timeout_goes_on_while_the_broker_is_away(start_broker, topic):
     broker = start_broker()
     broker.create_topic(topic)
-    producer = RawTransaction(broker, topic, timeout_ms=1500)
+    producer = RawTransaction(broker, topic, timeout_ms=6000)
     producer.send(topic, [b"x"])
     broker.kill()
     broker.start()
     producer.reconnect()
     with broker.connect() as connection:
         assert describe(connection, topic).transaction_state == "Ongoing"
-        wait_for(lambda: describe(connection, topic).transaction_state == "CompleteAbort", "the timeout ends it", 10)
+        wait_for(lambda: describe(connection, topic).transaction_state == "CompleteAbort", "the timeout ends it", 20)
         assert latest(connection, topic) == 2
     assert producer.end(True).error_code == PRODUCER_FENCED
 

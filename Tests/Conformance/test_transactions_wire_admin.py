@@ -133,17 +133,18 @@ def test_markers_of_an_unknown_partition(connection, made, producer):
 @pytest.mark.parametrize("implicit", [False, True], ids=["added", "implicit"])
 def test_a_transaction_that_outlives_its_timeout_is_aborted_and_its_producer_fenced(broker, connection, made, implicit):
     group = made
-    with RawTransaction(broker, made, implicit=implicit, timeout_ms=300) as producer:
+    with RawTransaction(broker, made, implicit=implicit, timeout_ms=2000) as producer:
         begun = time.monotonic()
         producer.send(made, [b"x"])
         producer.send_offsets(group, {(made, 0): 5})
         wait_for(lambda: latest(connection, made) == 2, "the timeout ends it")
-        assert time.monotonic() - begun >= 0.25
+        assert time.monotonic() - begun >= 1.95
         assert describe(connection, made).transaction_state == "CompleteAbort"
         assert values_at(connection, made) == [] and values_at(connection, made, isolation=READ_UNCOMMITTED) == [b"x"]
         assert group_offsets(connection, group, made, stable=True) == {0: (-1, 0)}
         assert producer.end(True).error_code == PRODUCER_FENCED
         assert producer.produce(made, [b"y"], sequence=1).error_code == INVALID_PRODUCER_EPOCH
+        producer.timeout_ms = 60_000
         assert producer.init() == 0
         producer.send(made, [b"z"])
         producer.commit()
@@ -163,7 +164,7 @@ def test_a_reader_that_waits_is_woken_by_the_end(broker, connection, made, produ
 
 
 def test_ids_that_nobody_uses_are_forgotten(start_broker, topic):
-    broker = start_broker({"transactional.id.expiration.ms": 500})
+    broker = start_broker({"transactional.id.expiration.ms": 3000})
     broker.create_topic(topic)
     with broker.connect() as connection, RawTransaction(broker, topic) as producer, RawTransaction(broker, topic + "-open") as other:
         other.send(topic, [b"x"])

@@ -62,15 +62,16 @@ def test_a_jump_moves_no_member(start_broker, topic, clock, seconds):
     clock.jump(seconds)
     assert abs(broker_time(broker, topic + "-time") - time.time() - seconds) < 60, "the shim moves the broker's clock"
     for _ in range(3):
+        begun = time.monotonic()
         assert {m.heartbeat() for m in classic} == {0}
         assert {m.heartbeat().error_code for m in new} == {0}
     assert {m.epoch for m in new} == {epoch} and {m.generation for m in classic} == {generation}
     with broker.connect() as connection:
         assert committed(connection, "classic")[topic, 0] == committed(connection, "new")[topic, 0] == 5
     # A silent member still goes after its session, not a day later and not at once.
-    silent, begun = classic.pop(), time.monotonic()
+    silent = classic.pop()
     wait_for(lambda: classic[0].heartbeat() == REBALANCE_IN_PROGRESS, "the silent member's session ends", 15)
-    assert time.monotonic() - begun > 1.5, "its session was cut short"
+    assert time.monotonic() - begun > 2.9, "its session was cut short"
     assert silent.heartbeat() == UNKNOWN_MEMBER_ID
     rejoin(classic)
     synchronise(classic, names)

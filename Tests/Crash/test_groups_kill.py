@@ -13,7 +13,7 @@ from waiting import wait_for
 
 PARTITIONS = 6
 SETTINGS = PROMPT | {"group.min.session.timeout.ms": 500, "group.consumer.min.session.timeout.ms": 500,
-                     "group.consumer.session.timeout.ms": 1000, "group.consumer.min.heartbeat.interval.ms": 50,
+                     "group.consumer.session.timeout.ms": 5000, "group.consumer.min.heartbeat.interval.ms": 50,
                      "group.consumer.heartbeat.interval.ms": 100}
 
 
@@ -30,7 +30,7 @@ class Rebalance:
         self.broker, self.topic, self.history = broker, topic, History()
         self.partitions = {(topic, p) for p in range(PARTITIONS)}
         self.first, self.second, self.third = (
-            ClassicMember(broker, topic, [topic], session_ms=1500, rebalance_ms=3000) for _ in range(3))
+            ClassicMember(broker, topic, [topic], session_ms=3000, rebalance_ms=3000) for _ in range(3))
         self.members = [self.first, self.second]
 
     def roles(self):

@@ -85,10 +85,10 @@ def test_members_have_their_whole_session_to_come_back(start_broker, topic):
     broker = start_broker(SETTINGS)
     broker.create_topic(topic, 2)
     partitions = {(topic, 0), (topic, 1)}
-    comes, stays_away = form([ClassicMember(broker, topic, [topic], session_ms=1000) for _ in range(2)], partitions)
+    comes, stays_away = form([ClassicMember(broker, topic, [topic], session_ms=3000) for _ in range(2)], partitions)
     broker.kill()
     # Time itself is what is tested: more than the session passes while nobody is there to count it.
-    time.sleep(1.3)
+    time.sleep(3.3)
     broker.start()
     comes.reconnect()
     assert comes.heartbeat() == 0

@@ -3,6 +3,7 @@
 Killed at any moment, or without room for the new file, the store is what it was; a store that anybody has open is refused.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -146,19 +147,21 @@ def test_a_start_without_a_store_is_not_held_up(start_broker, tmp_path):
 
 
 def test_kills_at_any_moment_leave_the_old_store_or_the_new_one(emptied):
-    begun = time.monotonic()
     lmbroker("backup", emptied.directory.parent / "spare", "--data", emptied.directory)
+    begun = time.monotonic()
     lmbroker("compact", emptied.directory)
     whole = time.monotonic() - begun
     new_size, outcomes = size(emptied.directory), set()
     chance = random.Random(os.environ.get("SEED", "compact"))
-    for _ in range(20):
+    # Among the random moments one before everything and one after, so that both outcomes do not depend on the disk.
+    for moment in (0, *(chance.uniform(0, whole) for _ in range(18)), None):
         os.replace(emptied.directory.parent / "spare/data.mdb", emptied.directory / "data.mdb")
         lmbroker("backup", emptied.directory.parent / "spare-2", "--data", emptied.directory)
         os.replace(emptied.directory.parent / "spare-2/data.mdb", emptied.directory.parent / "spare/data.mdb")
         old_size = size(emptied.directory)
         process = subprocess.Popen([BINARY, "compact", str(emptied.directory)], stdout=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0, whole))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
         process.kill()
         process.wait()
         outcomes.add("old" if size(emptied.directory) == old_size else "new")

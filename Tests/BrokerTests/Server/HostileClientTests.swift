@@ -85,7 +85,7 @@ import Testing
     }
 
     @Test func idleConnectionsAreClosedAlsoWithinAFrame() async throws {
-        try await TestBroker.with(["connections.max.idle.ms=200"]) { broker in
+        try await TestBroker.with(["connections.max.idle.ms=2000"]) { broker in
             let (quiet, halfway) = (try broker.connect(), try broker.connect())
             _ = try quiet.ask(ApiVersionsRequest())
             try halfway.write(bigEndian(100) + [0, 18, 0])
