@@ -35,8 +35,6 @@ DELETE_EVERY = max(60 * SCALE, 5)
 # A copy with its verification takes ten to twenty seconds even of a few gigabytes; most of the time none is to be under way.
 COPY_EVERY = max(300 * SCALE, 100)
 BURST_EVERY, BURST_MB = max(60 * SCALE, 20), 600 if SCALE == 1 else 300
-# What raw LMDB writes between bursts, and with each commit about what the broker does in one.
-YARDSTICK_MB, YARDSTICK_COMMIT = BURST_MB / 2, 2_000_000
 INTERVAL = 10
 MEGABYTE = 1e6
 # A burst in which others used more of the machine than this measures them.
@@ -150,25 +148,6 @@ class Copies:
             return pinned, looks
 
 
-class Yardstick:
-    """Raw LMDB in the same minutes, on every other beat: half-way between bursts it writes into space that it has used before.
-    What a host gives to others, or the disk to neighbours, it is denied as the broker is."""
-
-    def __init__(self, directory, program, record, copies):
-        self.directory, self.program, self.record, self.copies = directory, program, record, copies
-        directory.mkdir()
-        self.write("write")
-
-    def write(self, mode):
-        return json.loads(run_tool(self.program, mode, self.directory, int(YARDSTICK_MB * MEGABYTE), YARDSTICK_COMMIT).stdout)["mb_s"]
-
-    def beat(self, number):
-        if number % 2 == 0:
-            return
-        was_copying, mb_s = self.copies.is_busy, self.write("rewrite")
-        self.record.note("raw", at=self.record.now(), mb_s=mb_s, copying=was_copying or self.copies.is_busy)
-
-
 class Soak:
     """The load under way, and what is looked at while it is."""
 
@@ -225,17 +204,15 @@ def create(broker, topic):
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """The load, and raw LMDB."""
-    directory = tmp_path_factory.mktemp("mixed")
-    for name, libraries in (("mixed", ["-lrdkafka", "-lm"]), ("raw_lmdb", ["-llmdb"])):
-        run_tool("cc", "-O2", "-Wall", "-o", directory / name, ROOT / f"bench/{name}.c", *libraries)
-    return directory
+def program(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mixed") / "mixed"
+    run_tool("cc", "-O2", "-Wall", "-o", path, ROOT / "bench/mixed.c", "-lrdkafka", "-lm")
+    return path
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(LENGTH + 3600)
-def test_mixed_retention_with_copies_and_deletions(start_broker, programs, tmp_path):
+def test_mixed_retention_with_copies_and_deletions(start_broker, program, tmp_path):
     broker = start_broker({"log.retention.check.interval.ms": 1000, "log.cleaner.backoff.ms": 1000,
                            "auto.create.topics.enable": "false"})
     topics = soak_plan.plan(RATE_MB_S, SECONDS)
@@ -246,10 +223,9 @@ def test_mixed_retention_with_copies_and_deletions(start_broker, programs, tmp_p
     record.note("settings", at=0, seconds=LENGTH, warm_up=WARM_UP, rate_mb_s=RATE_MB_S, topics=len(topics), burst_every=BURST_EVERY,
                 copy_every=COPY_EVERY, delete_every=DELETE_EVERY)
     fleeting, copies = Fleeting(broker, topics), Copies(broker, tmp_path, record, commits)
-    yardstick = Yardstick(tmp_path / "raw", programs / "raw_lmdb", record, copies)
-    soak = Soak(broker, programs / "mixed", tmp_path / "plan", record, commits, copies)
+    soak = Soak(broker, program, tmp_path / "plan", record, commits, copies)
     try:
-        beats = [Beat(DELETE_EVERY, fleeting.beat), Beat(COPY_EVERY, copies.beat), Beat(BURST_EVERY / 2, yardstick.beat)]
+        beats = [Beat(DELETE_EVERY, fleeting.beat), Beat(COPY_EVERY, copies.beat)]
         total = soak.follow(beats)
         for beat in beats:
             beat.stop(1800)
@@ -266,7 +242,7 @@ def judge(record, total, topics):
     """Says everything that is wrong, not just the first."""
     second, fourth, last = (record.of("sample", sixth(begin), sixth(end)) for begin, end in ((1, 2), (3, 4), (5, 7)))
     faults = [fault for fault in (
-        held_rate(second, last), burst_rate(*((record.of(kind, sixth(1), sixth(2)), record.of(kind, sixth(5))) for kind in ("burst", "raw"))),
+        held_rate(second, last), burst_rate(record.of("burst", sixth(1), sixth(2)), record.of("burst", sixth(5))),
         file_size(last, record.of("copy")), flat_free_list(fourth, last, record.of("copy")), flat_memory(second, last),
         old_readers(record.of("sample"), record.of("copy")), kept(last, topics, total["acknowledged_mb"] * MEGABYTE / LENGTH),
         f"{total['failed']} records of topics that stay were not delivered" if total["failed"] else None) if fault]
@@ -288,25 +264,16 @@ def held_rate(second, last):
     return f"throughput went from {before:.1f} to {after:.1f} MB/s" if after < 0.9 * before or before < 0.9 * RATE_MB_S else None
 
 
-def burst_rate(bursts, yardsticks):
-    """Bursts of the second sixth and of the last, each beside what raw LMDB wrote in those minutes: a machine that has become slower is
-    slower for both."""
-    what, rates = comparable(bursts)
-    raw = [statistics.median(y["mb_s"] for y in some if not y["copying"]) for some in yardsticks]
-    before, after = (rate / of for rate, of in zip(rates, raw))
-    print(f"bursts: {rates[0]:.0f} MB/s in the second sixth, {rates[1]:.0f} in the last ({what}); raw LMDB {raw[0]:.0f} and {raw[1]:.0f}; "
-          f"the ratio went from {before:.3f} to {after:.3f}, to {after / before:.2f} of it")
-    return f"bursts went from {before:.3f} to {after:.3f} of what raw LMDB writes" if after < 0.9 * before else None
-
-
-def comparable(both):
-    """Undisturbed bursts, where both sixths have enough of them; else those without a copy; else all. What they are, and their medians."""
+def burst_rate(second, last):
+    """Undisturbed bursts are compared, where both have enough of them; else those without a copy; else all."""
     for which, is_taken in (("undisturbed", lambda b: b["undisturbed"]), ("copyless", lambda b: not b["copying"]), ("all", lambda b: True)):
-        taken = [[b["mb_s"] for b in bursts if is_taken(b)] for bursts in both]
+        taken = [[b["mb_s"] for b in bursts if is_taken(b)] for bursts in (second, last)]
         if min(map(len, taken)) >= BURSTS_LEAST:
             break
-    told = " and of ".join(f"{len(some)} of {len(bursts)}" for some, bursts in zip(taken, both))
-    return f"medians of {told}: {which}", [statistics.median(some) for some in taken]
+    before, after = map(statistics.median, taken)
+    print(f"bursts: {before:.0f} MB/s in the second sixth, {after:.0f} in the last "
+          f"(medians of {len(taken[0])} of {len(second)} and of {len(taken[1])} of {len(last)}: {which})")
+    return f"bursts went from {before:.0f} to {after:.0f} MB/s" if after < 0.9 * before else None
 
 
 def file_size(last, copies):
