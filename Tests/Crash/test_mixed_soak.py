@@ -38,7 +38,7 @@ BURST_EVERY, BURST_MB = max(60 * SCALE, 20), 600 if SCALE == 1 else 300
 INTERVAL = 10
 MEGABYTE = 1e6
 # A burst in which others used more of the machine than this measures them.
-OTHERS_CORES = 0.3
+OTHERS_CORES = 0.1
 BURSTS_LEAST = 3
 READER_SECONDS = 30
 
