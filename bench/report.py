@@ -94,10 +94,10 @@ class Report:
             cpu = part["cpu_s_per_gb"]["median"]
             self.verdict(f"broker CPU s per GB consumed ({name})", round(cpu, 2), f"≤ {most}", cpu <= most,
                          f"raw LMDB alone {part['raw_cpu_s_per_gb']['median']:.2f}")
+        self.cold(figures["cold"], figures["bare"])
         tail = figures["tail"]
         self.line("consume 1 KB, at the tail", f"{show(tail['mb_s']):>22} MB/s, while {show(tail['produced_mb_s'])} MB/s are "
                                                f"produced; both clients {tail['client_cores']['median']:.2f} cores")
-        self.cold(figures["cold"], figures["bare"])
 
     def cold(self, cold, bare):
         """Reading from the disk, beside LMDB alone; where librdkafka takes less, by two consumers that have nothing else to do."""

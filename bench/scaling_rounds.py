@@ -26,7 +26,7 @@ ACTIVE = 10
 PARTITIONS = (1, ACTIVE, 100, 1_000, 10_000, 50_000)
 STORED_GB = (1, 10, 40)
 IDLE_TOPIC_PARTITIONS = 1_000
-RECORDS, SIZE, LATENCY_RECORDS = 1_000_000, 1_024, 2_000
+RECORDS, SIZE, LATENCY_RECORDS = 1_000_000, 1_024, 5_000
 # Records in a request, and requests under way at once.
 REQUEST_RECORDS, CONNECTIONS = 900, ACTIVE
 # Pairs of rounds for each round that was asked for.
