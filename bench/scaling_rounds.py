@@ -13,6 +13,7 @@ partition larger requests than ten, or smaller ones, and be measured with them.
 """
 
 import collections
+import functools
 import shutil
 import time
 
@@ -41,7 +42,11 @@ class ScalingRounds:
     def __init__(self, bench):
         self.bench = bench
         self.records = RECORDS // bench.scale
-        self.frames = [request_to_produce("bench", partition, REQUEST_RECORDS, SIZE) for partition in range(ACTIVE)]
+
+    @functools.cached_property
+    def frames(self):
+        """One for each partition written to. Their checksums take Python a while, which runs without these rounds do not wait for."""
+        return [request_to_produce("bench", partition, REQUEST_RECORDS, SIZE) for partition in range(ACTIVE)]
 
     def partitions(self, rounds):
         """{number of partitions: spreads of figures and of their ratios to those of one}."""
