@@ -105,14 +105,12 @@ def test_a_stall_is_charged_to_all_who_were_due(start_broker):
         wait_for(lambda: any(name.startswith("lmbroker-bench-") for name in topics(connection)), "the bench's topic")
         name = next(name for name in topics(connection) if name.startswith("lmbroker-bench-"))
         wait_for(lambda: records_in(connection, name, 16) > 300, "the warm-up to be over")
-    begun = time.monotonic()
     broker.process.send_signal(signal.SIGSTOP)
     time.sleep(1)  # How long it stands still is what is tested.
     broker.process.send_signal(signal.SIGCONT)
-    stood = (time.monotonic() - begun) * 1000
     waits = json.loads(process.communicate(timeout=60)[0])["acknowledged_ms"]
     assert process.returncode == 0
-    assert 900 < waits["max"] < stood + 1500
+    assert 900 < waits["max"] < 2500
     # 200 of 1,000 were due in the stall; nine tenths of them waited for more than a tenth of a second.
     assert waits["p90"] > 300 and waits["p50"] < 200
 
