@@ -1,10 +1,11 @@
 /* How long a small message takes to another thread, and what it does there, and back over TCP on the loopback.
  *
  *   round_trip echo COUNT               100 bytes to a thread that sends them back: what no broker on this machine can be quicker than
- *   round_trip ask PORT COUNT < FRAME   a request with its length in front to a broker, and its whole answer: what the broker takes,
- *                                       without the threads of a client library between which a record is handed
+ *   round_trip ask COUNT PORT… < FRAME  a request with its length in front to a broker, and its whole answer: what the broker takes,
+ *                                       without the threads of a client library between which a record is handed; to each broker in
+ *                                       turn, so that what the disk does to one it does to all
  *
- * One line of JSON comes out. The first hundred count for nothing.
+ * A line of JSON comes out for each broker. The first hundred count for nothing.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -16,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_BYTES = 100, FRAME_BYTES_MAX = 1 << 16, UNCOUNTED = 100 };
+enum { MESSAGE_BYTES = 100, FRAME_BYTES_MAX = 1 << 16, UNCOUNTED = 100, PEERS_MAX = 16 };
 
 static int check(int result, const char *what) {
     if (result >= 0) return result;
@@ -102,31 +103,39 @@ static void answered(int connection, const char *frame, size_t size) {
     receive(connection, answer, length);
 }
 
-static void measure(int connection, const char *frame, size_t size, long count) {
-    double *waits = malloc(count * sizeof *waits);
-    for (long i = -UNCOUNTED; i < count; i++) {
-        double begun = milliseconds();
-        if (frame == NULL) echoed(connection);
-        else answered(connection, frame, size);
-        if (i >= 0) waits[i] = milliseconds() - begun;
+/* Each of the connections in turn; without a frame they lead to an echo. */
+static void measure(const int *connections, int peers, const char *frame, size_t size, long count) {
+    double *waits[PEERS_MAX];
+    for (int peer = 0; peer < peers; peer++) waits[peer] = malloc(count * sizeof **waits);
+    for (long i = -UNCOUNTED; i < count; i++)
+        for (int peer = 0; peer < peers; peer++) {
+            double begun = milliseconds();
+            if (frame == NULL) echoed(connections[peer]);
+            else answered(connections[peer], frame, size);
+            if (i >= 0) waits[peer][i] = milliseconds() - begun;
+        }
+    for (int peer = 0; peer < peers; peer++) {
+        qsort(waits[peer], count, sizeof **waits, by_value);
+        printf("{\"sent\": %ld, \"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", count + UNCOUNTED, waits[peer][count / 2], waits[peer][count * 99 / 100]);
     }
-    qsort(waits, count, sizeof *waits, by_value);
-    printf("{\"sent\": %ld, \"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", count + UNCOUNTED, waits[count / 2], waits[count * 99 / 100]);
 }
 
 int main(int count, char **arguments) {
-    if (count == 3 && !strcmp(arguments[1], "echo") && atol(arguments[2]) > 0) {
+    int connections[PEERS_MAX], peers = count - 3;
+    long waits = count >= 3 ? atol(arguments[2]) : 0;
+    if (count == 3 && !strcmp(arguments[1], "echo") && waits > 0) {
         pthread_t other;
-        int connection = connected_to_echo(&other);
-        measure(connection, NULL, 0, atol(arguments[2]));
-        close(connection);
+        connections[0] = connected_to_echo(&other);
+        measure(connections, 1, NULL, 0, waits);
+        close(connections[0]);
         pthread_join(other, NULL);
-    } else if (count == 4 && !strcmp(arguments[1], "ask") && atol(arguments[3]) > 0) {
+    } else if (peers > 0 && peers <= PEERS_MAX && !strcmp(arguments[1], "ask") && waits > 0) {
         static char frame[FRAME_BYTES_MAX];
         size_t size = fread(frame, 1, sizeof frame, stdin);
         if (size == 0 || size == sizeof frame) return fprintf(stderr, "round_trip: no frame, or one too large\n"), 2;
-        measure(connected(loopback(atoi(arguments[2]))), frame, size, atol(arguments[3]));
+        for (int peer = 0; peer < peers; peer++) connections[peer] = connected(loopback(atoi(arguments[3 + peer])));
+        measure(connections, peers, frame, size, waits);
     } else {
-        return fprintf(stderr, "usage: round_trip echo COUNT | round_trip ask PORT COUNT < FRAME\n"), 2;
+        return fprintf(stderr, "usage: round_trip echo COUNT | round_trip ask COUNT PORT… < FRAME\n"), 2;
     }
 }

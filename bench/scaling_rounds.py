@@ -3,8 +3,8 @@
 At most ten partitions are written to, whatever else there is. The rest are idle topics of a thousand partitions that the clients
 do not ask about, with a record in each, so that the broker holds all of their state.
 
-Each store is measured by turns with one of the least size, whose broker runs beside it and idles meanwhile: what the machine
-does to one it does to both, and the ratios say what the size does. The least size is measured so against another store of its
+Each store is measured by turns with one of the least size, whose broker runs beside it and idles meanwhile (single records
+alternate between the two): what the machine does to one it does to both, and the ratios say what the size does. The least size is measured so against another store of its
 own kind, which tells how far the ratios can be believed. Every round writes into space that the one before has freed, which is
 the state that measures the same twice (README.md).
 
@@ -93,32 +93,38 @@ class ScalingRounds:
 
     def beside(self, subject, control, pairs):
         """Spreads of the subject's figures, and under `of_least` of what they are of the control's in the same pair."""
-        for side in (subject, control):
-            self.round(side)
+        self.pair(subject, control)
         figures, ratios = [], []
         for number in range(pairs):
             # Neither is always the first.
             order = (subject, control) if number % 2 else (control, subject)
-            found = {side: self.round(side) for side in order}
+            found = dict(zip(order, self.pair(*order), strict=True))
             figures.append(found[subject])
             ratios.append({name: value / found[control][name] for name, value in found[subject].items()})
         return gather(figures) | dict(of_least=gather(ratios))
 
-    def round(self, side):
-        """Throughput, then single synchronous records, then the topic goes and its space is free again."""
-        bench, (broker, active) = self.bench, side
-        extents = broker.extents()
-        broker.create_topic("bench", active)
-        produced = self.produce(broker, active)
-        before = broker.cpu_seconds()
-        waits = bench.load("latency", broker, topic="bench", size=100, records=LATENCY_RECORDS // bench.scale)
-        single = broker.cpu_seconds() - before
-        bench.empty(broker, left=extents)
-        return dict(produced, p50_ms=waits["p50_ms"], p99_ms=waits["p99_ms"], single_us=single * 1e6 / waits["records"],
-                    anonymous_mb=broker.memory_anonymous() / 1e6)
+    def pair(self, *sides):
+        """The figures of each: of throughput one after the other, of single records by turns; then the space that they took is free again."""
+        before = [side.broker.extents() for side in sides]
+        found = [self.produce(*side) for side in sides]
+        for figures, single in zip(found, self.single_records([side.broker for side in sides]), strict=True):
+            figures |= single
+        for side, extents in zip(sides, before, strict=True):
+            self.bench.empty(side.broker, left=extents)
+        return found
+
+    def single_records(self, brokers):
+        """One synchronous record to each broker in turn: a disk takes its time by its mood, which differs between any two seconds."""
+        cpu = lambda: [broker.cpu_seconds() for broker in brokers]  # noqa: E731
+        before = cpu()
+        waits = self.bench.bare(brokers, LATENCY_RECORDS // self.bench.scale)
+        return [dict(p50_ms=told["p50_ms"], p99_ms=told["p99_ms"], single_us=(end - begun) * 1e6 / told["sent"],
+                     anonymous_mb=broker.memory_anonymous() / 1e6)
+                for broker, told, begun, end in zip(brokers, waits, before, cpu(), strict=True)]
 
     def produce(self, broker, active):
-        """Throughput: a request under way on each of ten connections."""
+        """Throughput into a new topic: a request under way on each of ten connections."""
+        broker.create_topic("bench", active)
         askers = [Asker(broker, self.frames[number % active]) for number in range(CONNECTIONS)]
         total = lambda: sum(asker.answers for asker in askers) * REQUEST_RECORDS * SIZE  # noqa: E731
         commits, cpu, client, begun = broker.commits(), broker.cpu_seconds(), time.process_time(), time.monotonic()
