@@ -13,6 +13,9 @@ struct AnswerWriter {
     /// Copying less than this costs less than one more element of the gathered write.
     private static let joinedBytesMax = 4096
 
+    /// No more answers go into a write that has so many bytes. A buffer holds 4 GiB.
+    static let gatheredBytesMax = 64 << 20
+
     private var joined: ByteBuffer
     /// Where in `joined`, counted from its start, runs of records belong.
     private var runs: [(at: Int, run: Run)] = []
@@ -27,7 +30,13 @@ struct AnswerWriter {
         joined = ByteBuffer()
     }
 
-    var isEmpty: Bool { byteCount == 0 }
+    /// Answers that are ready, as far as they make one write; nil where there is nothing to write.
+    init?(taking answers: inout AnswerQueue, allocator: ByteBufferAllocator) {
+        self.init(allocator: allocator)
+        while byteCount < Self.gatheredBytesMax, let answer = answers.next() { add(answer) }
+        guard byteCount > 0 else { return nil }
+    }
+
     /// Whether some records are still in the map, so that they must leave now or be copied.
     var isLent: Bool { !lenders.isEmpty }
 

@@ -238,10 +238,13 @@ final class Connection: ChannelDuplexHandler {
     }
 
     private func writeAnswers(_ context: ChannelHandlerContext) {
-        var written = AnswerWriter(allocator: context.channel.allocator)
-        while let answer = answers.next() { written.add(answer) }
-        guard !written.isEmpty else { return }
-        lastActivity = .now()
+        while let written = AnswerWriter(taking: &answers, allocator: context.channel.allocator) {
+            lastActivity = .now()
+            write(written, context)
+        }
+    }
+
+    private func write(_ written: AnswerWriter, _ context: ChannelHandlerContext) {
         let sent = written.isLent ? send(written, context) : 0
         guard sent < written.byteCount else { return broker.responseBytes.giveBack(written.admittedBytes) }
         written.write(from: sent) { context.write(Self.wrapOutboundOut($0), promise: nil) }

@@ -6,7 +6,7 @@ struct ConnectionLimits: Sendable {
     var requestBytesMax: Int
     /// Requests without an answer sent.
     var requestsMax = 1000
-    /// Bytes of answers that wait for those before them, or for the client to read.
+    /// Bytes of answers that wait for those before them, or for the client to read, or are being made.
     var answerBytesMax = 16 << 20
     /// So much of an unfinished frame shows that the client is alive.
     var livelyBytes = 64 << 10

@@ -49,7 +49,7 @@ final class ParkedFetches {
         fetch.forEachWatched { target, partition in watch(partition, Watch(fetch: fetch, target: target)) }
         deadlines.insert(Deadline(time: fetch.deadline, number: lastNumber))
         arm()
-        fetch.releaseRequest()
+        fetch.beginWait()
         fetch.lane.watch(true)
         // A commit before this moment did not see the lane watching, so its records are looked for here.
         if fetch.survey() { complete(fetch) }

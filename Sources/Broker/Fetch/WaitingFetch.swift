@@ -97,8 +97,15 @@ final class WaitingFetch: @unchecked Sendable {
         }
     }
 
-    /// The wait may be long, and the request's frame is not needed for it.
-    func releaseRequest() { reply.releaseRequest() }
+    /// The wait may be long: the request's frame is not needed for it, but what each partition takes meanwhile counts as an answer being
+    /// made, so that a connection has only so many waiting.
+    func beginWait() {
+        reply.releaseRequest()
+        reply.expect(plan.targets.count * Self.bytesWaitingPerTarget)
+    }
+
+    /// A finding and a watch.
+    static let bytesWaitingPerTarget = 160
 
     func forEachWatched(_ body: (Int, PartitionID) -> Void) {
         for (index, target) in plan.targets.enumerated() {

@@ -84,6 +84,9 @@ final class GroupService: Sendable {
         answer(call, reply, .consumerHeartbeat(ConsumerGroupHeartbeatResponse())) { $0.consumerHeartbeat(request, $1, at: $2) }
     }
 
+    /// Of an answer that is held: a connection has a few of them.
+    static let heldBytesExpected = 1 << 20
+
     /// Has the coordinator decide, and sees to it that `reply` is spent, now or when a later decision answers it.
     private func answer(
         _ call: Call, _ reply: Reply, _ empty: GroupResponse, _ decide: (inout GroupCoordinator, Caller, Moment) -> GroupEffects
@@ -101,6 +104,8 @@ final class GroupService: Sendable {
         }
         // For the other members: of the request, nothing but what the group has taken over is in memory.
         if waits { reply.releaseRequest() }
+        // Held until a commit: it may say what all members have said of themselves.
+        if !waits, ready.isEmpty { reply.expect(Self.heldBytesExpected) }
         send(ready)
         arm()
     }

@@ -3,6 +3,10 @@ internal import Store
 
 /// DescribeProducers, version 0: the idempotent producers that partitions remember (KIP-664).
 struct DescribeProducersHandler: Handler {
+    /// Of an answer. Nobody knows how many producers there are before the committer has looked, which takes its time: a connection has a few
+    /// such requests under way.
+    static let bytesExpected = 4 << 20
+
     func handle(_ request: DescribeProducersRequest, _ call: Call, _ reply: Reply) {
         var places: [(partition: PartitionID, topic: Int, index: Int)] = []
         var response = DescribeProducersResponse()
@@ -23,6 +27,7 @@ struct DescribeProducersHandler: Handler {
             }
             response.topics.append(answer)
         }
+        reply.expect(Self.bytesExpected)
         let gathering = Gathering(response, count: places.count) { reply.send($0) }
         for place in places {
             call.lane.submit(

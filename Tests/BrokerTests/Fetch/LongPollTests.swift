@@ -103,6 +103,25 @@ import Testing
         }
     }
 
+    /// A session names its partitions once, and each fetch of it that waits holds something for all of them.
+    @Test func aConnectionHasOnlySoManyPartitionsWaitedFor() async throws {
+        try await TestBroker.with { broker in
+            let partitionCount = 4_000
+            try await broker.createTopic("many", partitions: partitionCount)
+            let client = try broker.connect()
+            let first = try client.ask(FetchRequest("many", (0..<Int32(partitionCount)).map { ($0, 0) }, session: (0, 0)), version: 12)
+            var frames: [UInt8] = []
+            for epoch in 1...100 {
+                let request = FetchRequest("", [], maxWaitMs: 600_000, session: (first.sessionID, Int32(epoch)))
+                frames += encodeRequest(request, correlationID: Int32(epoch), clientID: "test", version: 12).bytes
+            }
+            try client.write(frames)
+            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            let enough = broker.server.context.connectionLimits.answerBytesMax / (partitionCount * WaitingFetch.bytesWaitingPerTarget) + 1
+            #expect(await broker.parkedFetchCount() <= enough)
+        }
+    }
+
     /// The topic's name may mean another one by then: the client is told to look.
     @Test(arguments: [false, true]) func theEndOfATopicIsToldToWhoWaits(isMadeAnew: Bool) async throws {
         try await TestBroker.with { broker in

@@ -55,6 +55,20 @@ import Testing
 }
 
 @Suite struct AnswerWriterTests {
+    /// However many answers are ready, a buffer is asked to hold some of them only.
+    @Test func aWriteTakesNoMoreAnswersOnceItIsLarge() {
+        var queue = AnswerQueue()
+        let half = Encoded(bytes: [UInt8](repeating: 7, count: AnswerWriter.gatheredBytesMax / 2), insertions: [])
+        for sequence in 0..<3 {
+            #expect(queue.reserve(requestBytes: 1) == sequence)
+            _ = queue.fill(sequence, Answer(message: half))
+        }
+        var counts: [Int] = []
+        while let writer = AnswerWriter(taking: &queue, allocator: ByteBufferAllocator()) { counts.append(writer.byteCount) }
+        #expect(counts == [AnswerWriter.gatheredBytesMax, AnswerWriter.gatheredBytesMax / 2])
+        #expect(queue.isEmpty)
+    }
+
     @Test(arguments: [10, 4096, 4097, 100_000]) func recordsStandWhereTheMessageNamesThem(length: Int) {
         let records = (0..<(2 * length)).map { UInt8(truncatingIfNeeded: $0 &* 7) }
         let insertions = [

@@ -1,3 +1,4 @@
+import Dispatch
 import KafkaProtocol
 import NIOCore
 import Store
@@ -79,6 +80,47 @@ import Testing
         }
     }
 
+    /// Each takes the committer's time, and its answer may be long.
+    @Test func aConnectionHasAFewQuestionsForProducersUnderWay() async throws {
+        let question = DescribeProducersRequest {
+            $0.topics = [DescribeProducersRequest.Topic { ($0.name, $0.partitionIndexes) = ("asked", [0]) }]
+        }
+        let answers = try await askOften(question, version: 0, expecting: DescribeProducersHandler.bytesExpected)
+        #expect(answers.allSatisfy { $0.topics[0].partitions[0].errorCode == .none })
+    }
+
+    /// An answer of a group that is held until a commit may hold what all members have said.
+    @Test func aConnectionHasAFewAnswersOfAGroupHeld() async throws {
+        let heartbeat = ConsumerGroupHeartbeatRequest {
+            ($0.groupID, $0.memberID, $0.memberEpoch, $0.rebalanceTimeoutMs) = ("g", "member", 0, 60_000)
+            ($0.subscribedTopicNames, $0.topicPartitions) = (["asked"], [])
+        }
+        let answers = try await askOften(heartbeat, version: 1, expecting: GroupService.heldBytesExpected)
+        #expect(answers.allSatisfy { $0.errorCode == .none })
+    }
+
+    /// Sends a request a hundred times at once while the committer tells nobody of what it has done, and sees how many the broker takes
+    /// meanwhile, where each expects so long an answer. Returns the answers.
+    private func askOften<R: Request>(_ request: R, version: Int16, expecting byteCount: Int) async throws -> [R.Response] {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("asked")
+            let gate = Gate()
+            broker.store.submit([.admin(.describeProducers(partition: topic.partitions[0].id), lane: gate) { _ in }])
+            let frames = (1...100).map { encodeRequest(request, correlationID: $0, clientID: "test", version: version).bytes }
+            let client = try broker.connect()
+            try client.write(Array(frames.joined()))
+            let taken = broker.server.context.requestBytes
+            while taken.usedBytes == 0 { await Task.yield() }
+            // Behind what the loop does now.
+            _ = await broker.parkedFetchCount()
+            // A frame is counted without its length.
+            let underWay = taken.usedBytes / (frames[0].count - 4)
+            #expect(underWay <= broker.server.context.connectionLimits.answerBytesMax / byteCount + 1)
+            gate.open()
+            return try (1...100).map { try client.receive(R.self, version: version, correlationID: $0) }
+        }
+    }
+
     /// What a client has sent before it hangs up is kept.
     @Test func recordsOfAClientThatLeavesAtOnceAreAppended() async throws {
         try await TestBroker.with { broker in
@@ -125,6 +167,19 @@ import Testing
             #expect(waiting.isClosed())
             #expect(client.isClosed())
         }
+    }
+}
+
+/// Keeps the committer where it tells of what it has done.
+private final class Gate: Lane {
+    private let semaphore = DispatchSemaphore(value: 0)
+    let isWatching = false
+
+    func open() { semaphore.signal() }
+
+    func deliver(_ finished: [Submission], changed: [PartitionID]) {
+        semaphore.wait()
+        for submission in finished { submission.finish() }
     }
 }
 
