@@ -4,9 +4,9 @@ At most ten partitions are written to, whatever else there is. The rest are idle
 do not ask about, with a record in each, so that the broker holds all of their state.
 
 Each store is measured by turns with one of the least size, whose broker runs beside it and idles meanwhile (single records
-alternate between the two): what the machine does to one it does to both, and the ratios say what the size does. The least size is measured so against another store of its
-own kind, which tells how far the ratios can be believed. Every round writes into space that the one before has freed, which is
-the state that measures the same twice (README.md).
+alternate between the two): what the machine does to one it does to both, and the ratios say what the size does. The least size is
+measured so against another store of its own kind, which tells how far the ratios can be believed. Every round writes into space
+that the one before has freed, which is the state that measures the same twice (README.md).
 
 The requests are the same whatever there is, a batch of one partition in each: a client that batches by partition would send one
 partition larger requests than ten, or smaller ones, and be measured with them.

@@ -102,10 +102,13 @@ final class GroupService: Sendable {
             let ready = settle(effects, call.lane, &state)
             return (ready, state.waiting[token] != nil)
         }
-        // For the other members: of the request, nothing but what the group has taken over is in memory.
-        if waits { reply.releaseRequest() }
-        // Held until a commit: it may say what all members have said of themselves.
-        if !waits, ready.isEmpty { reply.expect(Self.heldBytesExpected) }
+        if waits {
+            // For the other members: of the request, nothing but what the group has taken over is in memory.
+            reply.releaseRequest()
+        } else if ready.isEmpty {
+            // For a commit: the answer may say what all members have said of themselves.
+            reply.expect(Self.heldBytesExpected)
+        }
         send(ready)
         arm()
     }

@@ -157,7 +157,7 @@ extension TestBroker {
 
     private func step(_ change: TransactionChange) async throws {
         let error = await withCheckedContinuation { continuation in
-            store.submit([.transactions([change], lane: StepLane.shared) { continuation.resume(returning: $0) }])
+            store.submit([.transactions([change], lane: DirectLane.shared) { continuation.resume(returning: $0) }])
         }
         if let error { throw error }
     }
@@ -173,16 +173,9 @@ extension TestBroker {
         guard let header = RecordBatchHeader(frame.span, at: 0) else { throw WireClient.Failure(description: "no header") }
         let append = Append(partition: partition, frame: frame, slice: FrameSlice(offset: 0, length: batch.count), header: header)
         let results = await withCheckedContinuation { continuation in
-            store.submit([.append([append], lane: StepLane.shared) { continuation.resume(returning: $0) }])
+            store.submit([.append([append], lane: DirectLane.shared) { continuation.resume(returning: $0) }])
         }
         guard results[0].errorCode == .none else { throw WireClient.Failure(description: "refused: \(results[0])") }
         return results[0].baseOffset
     }
-}
-
-/// Finishes submissions where the store delivers them.
-private final class StepLane: Lane {
-    static let shared = StepLane()
-    var isWatching: Bool { false }
-    func deliver(_ finished: [Submission], changed: [PartitionID]) { for submission in finished { submission.finish() } }
 }
