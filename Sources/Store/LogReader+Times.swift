@@ -21,12 +21,39 @@ extension LogReader {
     public func offset(
         in partition: Partition, atOrAfter timestamp: Int64, openableBytes: inout Int
     ) throws(StoreError) -> TimestampedOffset? {
-        let tail = try renew(beside: partition).pieces.first { $0.maxTimestamp >= timestamp }?.baseOffset
+        let tail = try renew(beside: partition)
+        let start = tail.logStartOffset
+        guard let place = try firstPlace(in: partition, tail, from: 0, atOrAfter: timestamp) else { return nil }
+        guard place < start else { return try firstRecord(in: partition, from: place, &openableBytes) { $0 >= timestamp } }
+        // What reaches the time is behind the log start, wholly or in part, and says nothing of what comes after it.
+        let whole = try firstWhole(in: partition, tail)
+        if let found = try firstRecord(in: partition, from: start, below: whole, &openableBytes, where: { $0 >= timestamp }) { return found }
+        guard let next = try firstPlace(in: partition, tail, from: start, atOrAfter: timestamp) else { return nil }
+        return try firstRecord(in: partition, from: next, &openableBytes) { $0 >= timestamp }
+    }
+
+    /// Where the first extent or unsealed batch begins that has a record of `timestamp` or later, among those that begin at `offset` or
+    /// later.
+    private func firstPlace(
+        in partition: Partition, _ tail: PartitionTail, from offset: Int64, atOrAfter timestamp: Int64
+    ) throws(StoreError) -> Int64? {
         let sealed = try lmdb("looking up a time") { () throws(LMDBError) in
-            try snapshot.firstExtent(of: partition.id, databases, runningMaximum: timestamp) { $0.own >= timestamp }
+            try snapshot.firstExtent(of: partition.id, databases, runningMaximum: timestamp) {
+                $0.own >= timestamp && $0.baseOffset >= offset
+            }
         }
-        guard let start = [tail, sealed?.baseOffset].compactMap({ $0 }).min() else { return nil }
-        return try firstRecord(in: partition, from: start, &openableBytes) { $0 >= timestamp }
+        let unsealed = tail.pieces.first { $0.maxTimestamp >= timestamp && $0.baseOffset >= offset }
+        return [sealed?.baseOffset, unsealed?.baseOffset].compactMap { $0 }.min()
+    }
+
+    /// Where the first extent or unsealed batch begins at the log start or later. The log may begin in the middle of the one before,
+    /// whose greatest timestamp may be of a record that is let go of.
+    private func firstWhole(in partition: Partition, _ tail: PartitionTail) throws(StoreError) -> Int64 {
+        let start = tail.logStartOffset
+        let sealed = try lmdb("looking for the first extent") { () throws(LMDBError) in
+            try snapshot.firstExtent(of: partition.id, databases, runningMaximum: .min) { $0.baseOffset >= start }
+        }
+        return min(sealed?.baseOffset ?? .max, tail.pieces.first { $0.baseOffset >= start }?.baseOffset ?? tail.highWatermark)
     }
 
     /// The first record of the greatest timestamp in the partition (KIP-734). Nil where there is no record.
@@ -34,15 +61,12 @@ extension LogReader {
     public func maxTimestamp(in partition: Partition, openableBytes: inout Int) throws(StoreError) -> TimestampedOffset? {
         let tail = try renew(beside: partition)
         let start = tail.logStartOffset
-        let (latest, first) = try lmdb("looking up the greatest time") { () throws(LMDBError) in
-            let latest = try snapshot.latestExtent(of: partition.id, databases, from: start)
-            let first = try snapshot.firstExtent(of: partition.id, databases, runningMaximum: .min) { $0.baseOffset >= start }
-            return (latest, first)
+        let latest = try lmdb("looking up the greatest time") { () throws(LMDBError) in
+            try snapshot.latestExtent(of: partition.id, databases, from: start)
         }
         var places = tail.pieces.filter { $0.baseOffset >= start }.map { (time: $0.maxTimestamp, offset: $0.baseOffset) }
         if let latest { places.append((latest.own, latest.baseOffset)) }
-        // The log may begin in the middle of an extent or a batch, whose greatest timestamp may be of a record before.
-        let whole = min(first?.baseOffset ?? .max, tail.pieces.first { $0.baseOffset >= start }?.baseOffset ?? tail.highWatermark)
+        let whole = try firstWhole(in: partition, tail)
         if start < whole, let time = try greatestTimestamp(in: partition, from: start, below: whole, &openableBytes) {
             places.append((time, start))
         }
@@ -122,13 +146,13 @@ extension LogReader {
         return greatest
     }
 
-    /// Walks batches from `offset` on, looking inside those that may hold a record whose timestamp is `wanted`.
+    /// Walks the batches from `offset` on that begin below `end`, looking inside those that may hold a record whose timestamp is `wanted`.
     private func firstRecord(
-        in partition: Partition, from offset: Int64, _ openableBytes: inout Int, where wanted: (Int64) -> Bool
+        in partition: Partition, from offset: Int64, below end: Int64 = .max, _ openableBytes: inout Int, where wanted: (Int64) -> Bool
     ) throws(StoreError) -> TimestampedOffset? {
         let logStart = partition.logStartOffset
         var result: TimestampedOffset?
-        try forEachBatch(in: partition, from: max(offset, logStart), below: partition.highWatermark) {
+        try forEachBatch(in: partition, from: max(offset, logStart), below: min(end, partition.highWatermark)) {
             (header, at, batches) throws(StoreError) in
             guard wanted(header.maxTimestamp), !header.isControl,
                 let found = try batches.firstRecord(of: header, at: at, from: logStart, &openableBytes, where: wanted)

@@ -1,4 +1,5 @@
 import KafkaProtocol
+import LMDB
 import Testing
 
 @testable import Store
@@ -61,6 +62,29 @@ import Testing
             try check(store)
             store.close()
         }
+    }
+
+    /// An extent whose record of that time is let go of says nothing of those behind it: they are looked up, not read.
+    @Test func aTimeBehindTheLogStartIsLookedUp() throws {
+        var store = try Store.open(directory: directory.path, options: smallOptions())
+        var partition = try store.makeTopic("t").partitions[0]
+        for batch in [[900, 1], [2, 3], [4, 700], [5, 6]] as [[Int64]] {
+            #expect(try store.append(times(batch, size: 150_000), to: partition).errorCode == .none)
+        }
+        let id = partition.id
+        _ = try store.administer(.moveLogStart(partition: id, to: 1))
+        store.close()
+        // Whoever reads it, finds it broken.
+        try damage(directory.path) { transaction, databases throws(LMDBError) in
+            let wrong = [UInt8](repeating: 7, count: 100)
+            try transaction.put(LogKey(id, 2), wrong, in: databases.log)
+        }
+        store = try Store.open(directory: directory.path, options: smallOptions())
+        partition = try #require(store.topic(named: "t")).partitions[0]
+        #expect(try offset(store, partition, 800) == nil)
+        #expect(try offset(store, partition, 500) == 5)
+        #expect(try offset(store, partition, 1) == 1)
+        store.close()
     }
 
     /// What comes compressed is not looked into when it is produced, and its header may lie.

@@ -9,7 +9,7 @@ internal import Store
 /// last tiered offset (−5, KIP-1005).
 struct ListOffsetsHandler: Handler {
     func handle(_ request: ListOffsetsRequest, _ call: Call, _ reply: Reply) {
-        let search = OffsetSearch(request, call)
+        let search = OffsetSearch(request, call, reply)
         guard search.looksIntoRecords else { return reply.send(search.response()) }
         call.offLoop(reply) { reply.send(search.response()) }
     }
@@ -38,14 +38,16 @@ private struct OffsetSearch: Sendable {
     private let request: ListOffsetsRequest
     private let version: Int16
     private let broker: BrokerContext
+    private let reply: Reply
     /// Named more than once, which is an error, by topic.
     private let repeated: [ExactString: Set<Int32>]
 
     /// As much may come out of all compressed batches that one request has to look into: others wait for the thread meanwhile.
     private static let openableBytesMax = 256 << 20
 
-    init(_ request: ListOffsetsRequest, _ call: Call) {
+    init(_ request: ListOffsetsRequest, _ call: Call, _ reply: Reply) {
         self.request = request
+        self.reply = reply
         version = call.header.version
         broker = call.broker
         var named = NamedPartitions()
@@ -127,6 +129,8 @@ private struct OffsetSearch: Sendable {
     }
 
     private func read(_ body: (LogReader) throws(StoreError) -> TimestampedOffset?) throws(ProtocolError) -> TimestampedOffset? {
+        // There may be thousands of partitions still, each with an extent to read.
+        if reply.isInVain { throw ProtocolError(.networkException) }
         do throws(StoreError) {
             return try broker.store.withReader(body)
         } catch {
