@@ -17,6 +17,8 @@ final class BrokerContext: Sendable {
     let lanes: [LoopLane]
     /// Threads for reading what may have to come from the disk.
     let readers: NIOThreadPool
+    /// Threads for opening what producers have compressed. Not more than there are loops: each may hold a hundred megabytes.
+    let openers: NIOThreadPool
     /// Bytes of requests that have no answer yet (`queued.max.request.bytes`).
     let requestBytes: ByteBudget
     /// Bytes of records in answers that have not been written.
@@ -37,7 +39,7 @@ final class BrokerContext: Sendable {
 
     init(
         store: Store, configuration: LiveConfiguration, logger: Logger, handlers: [any Handler], loops: [any EventLoop],
-        readers: NIOThreadPool
+        readers: NIOThreadPool, openers: NIOThreadPool
     ) {
         let current = configuration.current
         let lanes = loops.map { LoopLane(loop: $0, store: store) }
@@ -47,6 +49,7 @@ final class BrokerContext: Sendable {
         nodeID = current.nodeID
         self.lanes = lanes
         self.readers = readers
+        self.openers = openers
         log = RateLimitedLog(logger)
         registry = HandlerRegistry(handlers)
         requestBytes = ByteBudget(limit: current.queuedRequestBytesMax) { for lane in lanes { lane.budgetRelieved() } }

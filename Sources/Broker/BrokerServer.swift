@@ -58,9 +58,11 @@ public final class BrokerServer: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: current.eventLoopCount ?? System.coreCount)
         let readers = NIOThreadPool(numberOfThreads: current.readerThreadCount)
         readers.start()
+        let openers = NIOThreadPool(numberOfThreads: current.eventLoopCount ?? System.coreCount)
+        openers.start()
         let context = BrokerContext(
             store: store, configuration: configuration, logger: logger, handlers: handlers, loops: Array(group.makeIterator()),
-            readers: readers)
+            readers: readers, openers: openers)
         for lane in context.lanes { store.register(lane) }
         // Before the first client: what clients have set before wins over the file.
         _ = await store.perform(context.applyStoredConfiguration())
@@ -82,6 +84,7 @@ public final class BrokerServer: Sendable {
         } catch {
             for channel in channels { try? await channel.close() }
             try? await readers.shutdownGracefully()
+            try? await openers.shutdownGracefully()
             try? await group.shutdownGracefully()
             throw error
         }
@@ -110,6 +113,7 @@ public final class BrokerServer: Sendable {
         while await countConnections() > 0, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
         for lane in context.lanes { lane.loop.execute { lane.closeAll() } }
         try? await context.readers.shutdownGracefully()
+        try? await context.openers.shutdownGracefully()
         try? await group.shutdownGracefully()
     }
 

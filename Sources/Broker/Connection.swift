@@ -24,6 +24,8 @@ final class Connection: ChannelDuplexHandler {
     /// The channel wants to read and was not let.
     private var isReadHeld = false
     private var isReading = false
+    /// A request is being worked on that the next ones must not overtake.
+    private var isHeld = false
     private var isTouched = false
     private var isDraining = false
     private var isClosing = false
@@ -176,7 +178,7 @@ final class Connection: ChannelDuplexHandler {
 
     /// Whether the client has to wait: it has enough under way, it does not read its answers, or the broker is full.
     private func isCongested() -> Bool {
-        if answers.requestBytes > limits.requestBytesMax || answers.count >= limits.requestsMax { return true }
+        if isHeld || answers.requestBytes > limits.requestBytesMax || answers.count >= limits.requestsMax { return true }
         if answers.answerBytes > limits.answerBytesMax || context?.channel.isWritable == false { return true }
         guard broker.requestBytes.isExhausted else { return false }
         lane.awaitBudget(self)
@@ -215,6 +217,18 @@ final class Connection: ChannelDuplexHandler {
 
     /// A request whose answer waits for other clients takes no room that theirs may need.
     func releaseRequest(_ sequence: Int) { broker.requestBytes.giveBack(answers.release(sequence)) }
+
+    /// Takes no further request for a while.
+    func hold() { isHeld = true }
+
+    /// The end of `hold`. The request that it was for takes `byteCount` bytes more than it did.
+    func release(_ sequence: Int, growing byteCount: Int) {
+        isHeld = false
+        guard context != nil else { return }
+        broker.requestBytes.take(byteCount)
+        answers.grow(sequence, by: byteCount)
+        resume()
+    }
 
     /// Puts an answer into its place; it leaves when those before it have left.
     func answer(_ sequence: Int, _ answer: Answer) {

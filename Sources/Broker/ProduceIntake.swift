@@ -35,27 +35,84 @@ struct ProduceRefusal: Error {
     }
 }
 
-/// Checks what one produce request carries, and makes it what the topic keeps: stamped with the broker's time, or in
-/// another codec.
-struct ProduceIntake {
+/// What one produce request carries, checked, and made what the topics keep: stamped with the broker's time, or in another codec.
+struct ProduceIntake: Sendable {
+    /// The batches that may go to the store, in the order of the request.
+    private(set) var appends: [Append] = []
+    /// Why the others may not, by their place in the request.
+    private(set) var refusals: [Int: ProduceRefusal] = [:]
+    /// Where in the request `appends` stand.
+    private(set) var places: [Int] = []
+    /// Of the frames that were made for batches in another codec.
+    private(set) var madeByteCount = 0
+    private var placeCount = 0
+    /// Batches that are taken as far as that goes without opening them, by their index in `appends`.
+    private var unopened: [(index: Int, settings: TopicSettings)] = []
+    /// What came out of the batches that were opened.
+    private var decompressedByteCount = 0
     private let frame: Frame
     private let version: Int16
     private let acks: Int16
     private let now = WallClock.nowMs
-    /// What came out of the batches that were looked into.
-    private var decompressedByteCount = 0
 
-    /// As much may come out of all batches of a request: other clients of the loop wait meanwhile.
+    /// As much may come out of all batches of a request: others wait for their turn meanwhile.
     private static let decompressedByteCountMax = 512 << 20
 
-    init(_ call: Call, acks: Int16) {
+    init(_ request: ProduceRequest, _ call: Call) {
         frame = call.frame
         version = call.header.version
-        self.acks = acks
+        acks = request.acks
+        let count = request.topicData.reduce(0) { $0 + $1.partitionData.count }
+        appends.reserveCapacity(count)
+        places.reserveCapacity(count)
+        for data in request.topicData {
+            let topic = call.broker.store.topic(named: data.name)
+            for partition in data.partitionData { take(partition, of: topic) }
+        }
     }
 
-    /// The batch of `partition`, ready for the store.
-    mutating func append(_ partition: ProduceRequest.Partition, to topic: Topic?) throws(ProduceRefusal) -> Append {
+    /// Some batches are to be looked into or put into another codec, which takes its time: `open` does it, on any thread.
+    var mustOpen: Bool { !unopened.isEmpty }
+
+    /// Opens what is to be opened. What cannot be is refused.
+    mutating func open() {
+        var refused: Set<Int> = []
+        for (index, settings) in unopened {
+            do throws(ProduceRefusal) {
+                appends[index] = try open(appends[index], settings)
+            } catch {
+                refusals[places[index]] = error
+                refused.insert(index)
+            }
+        }
+        unopened = []
+        drop(refused)
+    }
+
+    /// Refuses some of the appends, by their indexes.
+    mutating func refuse(_ reasons: [Int: ProduceRefusal]) {
+        for (index, reason) in reasons { refusals[places[index]] = reason }
+        drop(Set(reasons.keys))
+    }
+
+    private mutating func drop(_ refused: Set<Int>) {
+        guard !refused.isEmpty else { return }
+        let kept = appends.indices.filter { !refused.contains($0) }
+        (appends, places) = (kept.map { appends[$0] }, kept.map { places[$0] })
+    }
+
+    private mutating func take(_ partition: ProduceRequest.Partition, of topic: Topic?) {
+        defer { placeCount += 1 }
+        do throws(ProduceRefusal) {
+            appends.append(try append(partition, to: topic))
+            places.append(placeCount)
+        } catch {
+            refusals[placeCount] = error
+        }
+    }
+
+    /// The batch of `partition`, ready for the store or to be opened.
+    private mutating func append(_ partition: ProduceRequest.Partition, to topic: Topic?) throws(ProduceRefusal) -> Append {
         guard (-1...1).contains(acks) else { throw ProduceRefusal(.invalidRequiredAcks) }
         guard let topic, topic.partitions.indices.contains(Int(partition.index)) else { throw ProduceRefusal(.unknownTopicOrPartition) }
         let settings = topic.settings
@@ -63,23 +120,20 @@ struct ProduceIntake {
             throw ProduceRefusal(.notEnoughReplicas, "min.insync.replicas is \(settings.minInsyncReplicas), and there is one replica")
         }
         guard let slice = partition.records, slice.length > 0 else { throw ProduceRefusal(RecordError.empty) }
-        let header = try validate(slice, settings)
-        let target = topic.partitions[Int(partition.index)]
-        if let codec = settings.keptCodec, codec != header.codec {
-            return try recompress(slice, header, as: codec, settings, target)
-        }
-        return Append(partition: target, frame: frame, slice: slice, header: header)
+        let rules = self.rules(settings)
+        let header = try validate(slice, rules)
+        let isKept = settings.keptCodec.map { $0 == header.codec } ?? true
+        if !isKept || (rules.requireKeys && header.codec != CompressionCodec.none) { unopened.append((appends.count, settings)) }
+        return Append(partition: topic.partitions[Int(partition.index)], frame: frame, slice: slice, header: header)
     }
 
     /// Checks the batch, and corrects or stamps its greatest timestamp where it lies: nobody else has seen the frame.
-    private mutating func validate(_ slice: FrameSlice, _ settings: TopicSettings) throws(ProduceRefusal) -> RecordBatchHeader {
-        let rules = self.rules(settings)
+    private func validate(_ slice: FrameSlice, _ rules: ValidationRules) throws(ProduceRefusal) -> RecordBatchHeader {
         do throws(RecordError) {
             return try frame.withUnsafeMutableBytes { bytes throws(RecordError) in
                 let batch = UnsafeMutableRawBufferPointer(rebasing: bytes[slice.offset..<(slice.offset + slice.length)])
-                var header = try ProducedBatch.validate(
-                    UnsafeRawBufferPointer(batch), rules: rules, decompressedByteCount: &decompressedByteCount)
-                if settings.timestampType == .logAppendTime {
+                var header = try ProducedBatch.validate(UnsafeRawBufferPointer(batch), rules: rules)
+                if rules.timestampType == .logAppendTime {
                     RecordBatchHeader.patch(batch, logAppendTime: now)
                     header = RecordBatchHeader(UnsafeRawBufferPointer(batch)) ?? header
                 } else {
@@ -103,43 +157,55 @@ struct ProduceIntake {
         return rules
     }
 
-    /// The same records in another codec, in a frame of their own (`compression.type`).
-    private mutating func recompress(
-        _ slice: FrameSlice, _ header: RecordBatchHeader, as codec: CompressionCodec, _ settings: TopicSettings, _ target: Partition
-    ) throws(ProduceRefusal) -> Append {
-        var changed = header
-        let records: [UInt8]
+    /// Looks into a batch, and puts it into the topic's codec where that is another (`compression.type`).
+    private mutating func open(_ append: Append, _ settings: TopicSettings) throws(ProduceRefusal) -> Append {
+        var header = append.header
         do throws(RecordError) {
-            let rules = rules(settings)
-            let plain = try frame.withUnsafeBytes { bytes throws(RecordError) in
-                let batch = UnsafeRawBufferPointer(rebasing: bytes[slice.offset..<(slice.offset + slice.length)])
-                return try ProducedBatch.open(batch, header, rules: rules, decompressedByteCount: &decompressedByteCount)
-            }
-            if settings.timestampType == .createTime { changed.maxTimestamp = plain.maxTimestamp }
-            records = try plain.records.span.bytes.withUnsafeBytes { raw throws(RecordError) in
-                do throws(CompressionError) {
-                    return try codec.compress(raw, level: settings.level(of: codec))
-                } catch {
-                    throw .compression(error)
+            let rules = self.rules(settings)
+            let plain = try frame.withUnsafeMutableBytes { bytes throws(RecordError) in
+                let batch = UnsafeMutableRawBufferPointer(rebasing: bytes[append.slice.offset..<(append.slice.offset + append.slice.length)])
+                let plain = try ProducedBatch.open(
+                    UnsafeRawBufferPointer(batch), header, rules: rules, decompressedByteCount: &decompressedByteCount)
+                if rules.timestampType == .createTime {
+                    header.maxTimestamp = plain.maxTimestamp
+                    RecordBatchHeader.patch(batch, maxTimestamp: plain.maxTimestamp)
                 }
+                return plain
             }
+            guard let codec = settings.keptCodec, codec != header.codec else {
+                return Append(partition: append.partition, frame: frame, slice: append.slice, header: header)
+            }
+            return try pack(plain.records, header, as: codec, settings, append.partition)
         } catch {
             throw ProduceRefusal(error)
         }
-        changed.attributes = header.attributes & ~0x07 | Int16(codec.rawValue)
-        let byteCount = RecordBatchHeader.headerByteCount + records.count
-        changed.batchLength = Int32(byteCount - 12)
-        guard byteCount <= settings.maxMessageBytes else {
-            throw ProduceRefusal(RecordError.tooLarge(byteCount: byteCount, limit: settings.maxMessageBytes))
+    }
+
+    /// The same records in another codec, in a frame of their own.
+    private mutating func pack(
+        _ records: [UInt8], _ header: RecordBatchHeader, as codec: CompressionCodec, _ settings: TopicSettings, _ target: Partition
+    ) throws(RecordError) -> Append {
+        let packed = try records.span.bytes.withUnsafeBytes { raw throws(RecordError) in
+            do throws(CompressionError) {
+                return try codec.compress(raw, level: settings.level(of: codec))
+            } catch {
+                throw .compression(error)
+            }
         }
-        let copy = Frame(byteCount: byteCount)
-        copy.withUnsafeMutableBytes { bytes in
-            UnsafeMutableRawBufferPointer(rebasing: bytes[RecordBatchHeader.headerByteCount...]).copyBytes(from: records)
+        var changed = header
+        changed.attributes = header.attributes & ~0x07 | Int16(codec.rawValue)
+        let byteCount = RecordBatchHeader.headerByteCount + packed.count
+        changed.batchLength = Int32(byteCount - 12)
+        guard byteCount <= settings.maxMessageBytes else { throw .tooLarge(byteCount: byteCount, limit: settings.maxMessageBytes) }
+        let made = Frame(byteCount: byteCount)
+        made.withUnsafeMutableBytes { bytes in
+            UnsafeMutableRawBufferPointer(rebasing: bytes[RecordBatchHeader.headerByteCount...]).copyBytes(from: packed)
             changed.write(to: bytes)
             changed.crc = RecordBatchHeader.checksum(ofBatch: UnsafeRawBufferPointer(bytes))
             changed.write(to: bytes)
         }
-        return Append(partition: target, frame: copy, slice: FrameSlice(offset: 0, length: byteCount), header: changed)
+        madeByteCount += byteCount
+        return Append(partition: target, frame: made, slice: FrameSlice(offset: 0, length: byteCount), header: changed)
     }
 }
 

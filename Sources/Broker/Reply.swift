@@ -55,6 +55,13 @@ final class Reply: Sendable {
     /// Says, on the connection's loop, that the answer waits for other clients, and that nobody holds the request's frame until then.
     func releaseRequest() { connection.value.releaseRequest(sequence) }
 
+    /// Has the connection take no further request until `release`, which those must not overtake. On the connection's loop.
+    func hold() { connection.value.hold() }
+
+    /// The end of `hold`, on the connection's loop, before the reply is spent; what came of the request takes `byteCount` bytes of memory
+    /// besides its own.
+    func release(growing byteCount: Int) { connection.value.release(sequence, growing: byteCount) }
+
     /// The request asked for no answer.
     func none() { spend(Answer()) }
 

@@ -82,8 +82,8 @@ func plainRecords(_ batch: [UInt8], limit: Int = 64 << 20) throws(RecordError) -
                 let batch = try builder.finish(codec: codec)
                 #expect(try plainRecords(batch) == records, "\(codec) \(size)")
                 var rules = ValidationRules(maxBytes: .max, now: 0)
-                (rules.deep, rules.timestampAfterMax) = (true, .max)
-                let header = try batch.span.bytes.withUnsafeBytes { try ProducedBatch.validate($0, rules: rules) }
+                rules.timestampAfterMax = .max
+                let header = try batch.span.bytes.withUnsafeBytes { try validate($0, rules, opening: true) }
                 #expect(header.maxTimestamp == records.map(\.timestamp).max() && header.codec == codec)
             }
         }

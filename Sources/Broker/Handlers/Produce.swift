@@ -1,10 +1,12 @@
 internal import KafkaProtocol
+internal import NIOCore
+internal import NIOPosix
 internal import Store
 
 /// Produce, versions 3–12 (0–2 are advertised and refused, as by Kafka 4: old librdkafka stops compressing without them).
 ///
-/// Each partition's batch is validated on the event loop, appended in the order of the request, and answered with its own
-/// error (KIP-467 from version 8 on). With acks = 0 nothing is answered, and an error closes the connection.
+/// Each partition's batch is validated on the event loop, or where it has to be opened beside it, appended in the order of the request,
+/// and answered with its own error (KIP-467 from version 8 on). With acks = 0 nothing is answered, and an error closes the connection.
 ///
 /// Deviations from Kafka: acks = 1 and acks = all mean the same, on disk; `timeout` does not matter, since nobody else is
 /// waited for; a partition that a request names twice is appended to twice.
@@ -15,58 +17,60 @@ struct ProduceHandler: Handler {
     var advertisedFrom: Int16 { 0 }
 
     func handle(_ request: ProduceRequest, _ call: Call, _ reply: Reply) {
-        var intake = ProduceIntake(call, acks: request.acks)
-        var appends: [Append] = []
-        var refusals: [Int: ProduceRefusal] = [:]
-        appends.reserveCapacity(request.topicData.reduce(0) { $0 + $1.partitionData.count })
-        var place = 0
-        for topicData in request.topicData {
-            let topic = call.broker.store.topic(named: topicData.name)
-            for partition in topicData.partitionData {
-                do throws(ProduceRefusal) {
-                    appends.append(try intake.append(partition, to: topic))
-                } catch {
-                    refusals[place] = error
-                }
-                place += 1
+        let intake = ProduceIntake(request, call)
+        if intake.mustOpen { open(intake, request, call, reply) } else { submit(intake, request, call, reply) }
+    }
+
+    /// Decompressing and compressing take their time, and are no work for the loop. The client's next requests wait behind this one:
+    /// its batches must come into their partitions in order.
+    private func open(_ intake: ProduceIntake, _ request: ProduceRequest, _ call: Call, _ reply: Reply) {
+        reply.hold()
+        call.broker.openers.submit { state in
+            guard case .active = state else { return reply.close("the broker is shutting down") }
+            var intake = intake
+            intake.open()
+            call.lane.loop.execute { [intake] in
+                call.lane.beginTurn()
+                submit(intake, request, call, reply)
+                reply.release(growing: intake.madeByteCount)
+                call.lane.endTurn()
             }
         }
-        if appends.contains(where: \.header.isTransactional) {
-            appends = Self.admit(appends, request.transactionalID, placeCount: place, &refusals, call)
-        }
+    }
+
+    /// Puts what is not refused into the store's inbox. On the loop.
+    private func submit(_ intake: ProduceIntake, _ request: ProduceRequest, _ call: Call, _ reply: Reply) {
+        var intake = intake
+        if intake.appends.contains(where: \.header.isTransactional) { intake.refuse(Self.strangers(intake.appends, request.transactionalID, call)) }
         let topics = request.topicData
-        let finish: @Sendable ([AppendResult]) -> Void = { [refusals] results in
+        let finish: @Sendable ([AppendResult]) -> Void = { [refusals = intake.refusals] results in
             Self.answer(topics, results, refusals, acks: request.acks, reply)
         }
         // Even a request with nothing to append is answered in its turn, at once.
-        if appends.isEmpty { return finish([]) }
-        call.lane.submit(.append(appends, lane: call.lane, finish: finish))
+        if intake.appends.isEmpty { return finish([]) }
+        call.lane.submit(.append(intake.appends, lane: call.lane, finish: finish))
     }
 
-    /// Leaves the batches that may be appended; the others of the transactional ones are added to `refusals`, by their place.
-    private static func admit(
-        _ appends: [Append], _ transactionalID: String?, placeCount: Int, _ refusals: inout [Int: ProduceRefusal], _ call: Call
-    ) -> [Append] {
+    /// The transactional ones among `appends` that may not be appended, by index.
+    private static func strangers(_ appends: [Append], _ transactionalID: String?, _ call: Call) -> [Int: ProduceRefusal] {
         struct Producer: Hashable {
             var id: Int64
             var epoch: Int16
         }
-        let places = (0..<placeCount).filter { refusals[$0] == nil }
         let transactional = appends.indices.filter { appends[$0].header.isTransactional }
         let byProducer = Dictionary(grouping: transactional) { index in
             Producer(id: appends[index].header.producerID, epoch: appends[index].header.producerEpoch)
         }
-        var refused: Set<Int> = []
+        var refusals: [Int: ProduceRefusal] = [:]
         for (producer, indexes) in byProducer {
             let codes = call.broker.transactions.admit(
                 transactionalID: transactionalID, producerID: producer.id, producerEpoch: producer.epoch,
                 partitions: indexes.map { appends[$0].partition.id }, version: call.header.version, call.lane)
             for (index, code) in zip(indexes, codes) where code != .none {
-                refused.insert(index)
-                refusals[places[index]] = ProduceRefusal(code, "the batch is not part of an open transaction of its producer")
+                refusals[index] = ProduceRefusal(code, "the batch is not part of an open transaction of its producer")
             }
         }
-        return appends.indices.filter { !refused.contains($0) }.map { appends[$0] }
+        return refusals
     }
 
     /// `results` are those of the partitions that were not refused, in the order of the request.

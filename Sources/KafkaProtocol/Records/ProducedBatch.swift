@@ -12,9 +12,6 @@ public struct ValidationRules: Sendable {
     public var timestampType = TimestampType.createTime
     /// Each record needs a key: the topic is compacted.
     public var requireKeys = false
-    /// Look inside compressed batches, which costs their decompression. `requireKeys` implies it. Who decompresses them anyway
-    /// leaves it to `ProducedBatch.open`.
-    public var deep = false
     /// The most that may come out of a compressed batch, in bytes.
     public var decompressedLimit = 64 << 20
     /// False for produce requests before version 7, which cannot carry Zstandard (KIP-110).
@@ -29,7 +26,7 @@ public struct ValidationRules: Sendable {
 /// The check of what a producer sent for one partition.
 ///
 /// Kafka's rules (LogValidator, UnifiedLog, ProduceRequest.validateRecords of 4.0), but for these:
-/// - Compressed records are not looked at unless the rules ask for it: their number, order and times are believed.
+/// - Compressed records are not looked at unless the caller opens them: their number, order and times are believed.
 /// - Records of an uncompressed batch must count 0, 1, 2 … from the base offset, since batches are stored as they came.
 /// - A batch that is cut off is corrupt, which a client tries again; Kafka takes it for no batch at all.
 /// - An unknown codec is refused as such; Kafka fails without a proper error.
@@ -38,19 +35,11 @@ public enum ProducedBatch {
     /// How many rejected records an error names.
     public static let rejectedRecordLimit = 64
 
-    /// Checks `bytes`, all that a producer sent for one partition, without changing them.
+    /// Checks `bytes`, all that a producer sent for one partition, without changing them or opening what is compressed.
     ///
     /// - Returns: the header. Its `maxTimestamp` is the true one of the records where they were looked at, as Kafka
     ///   computes it anew; `RecordBatchHeader.patch(_:maxTimestamp:)` writes it, and does nothing if it was right.
     public static func validate(_ bytes: UnsafeRawBufferPointer, rules: ValidationRules) throws(RecordError) -> RecordBatchHeader {
-        var decompressed = 0
-        return unsafe try validate(bytes, rules: rules, decompressedByteCount: &decompressed)
-    }
-
-    /// The same, and adds to `decompressedByteCount` what came out of the batch where it was looked into, or may have.
-    public static func validate(
-        _ bytes: UnsafeRawBufferPointer, rules: ValidationRules, decompressedByteCount: inout Int
-    ) throws(RecordError) -> RecordBatchHeader {
         var header = unsafe try soleBatch(in: bytes, rules: rules)
         if header.byteCount > rules.maxBytes { throw .tooLarge(byteCount: header.byteCount, limit: rules.maxBytes) }
         if unsafe RecordBatchHeader.checksum(ofBatch: bytes) != header.crc { throw .checksum }
@@ -60,9 +49,6 @@ public enum ProducedBatch {
             header.maxTimestamp = unsafe try RecordWalk(header, rules).check(records)
         } else {
             try checkTimes(header, rules)
-            if rules.deep || rules.requireKeys {
-                header.maxTimestamp = unsafe try open(bytes, header, rules: rules, decompressedByteCount: &decompressedByteCount).maxTimestamp
-            }
         }
         return header
     }

@@ -1,4 +1,6 @@
+import Dispatch
 import KafkaProtocol
+import NIOPosix
 import Store
 import Testing
 
@@ -8,6 +10,12 @@ import Testing
     /// What one request's partitions are answered with.
     private func errors(_ response: ProduceResponse) -> [ErrorCode] {
         response.responses.flatMap { $0.partitionResponses.map(\.errorCode) }
+    }
+
+    private func compressed(_ codec: CompressionCodec) throws -> [UInt8] {
+        var builder = RecordBatchBuilder()
+        builder.append(key: nil, value: [UInt8](repeating: 1, count: 10_000), timestamp: 1)
+        return try builder.finish(codec: codec)
     }
 
     @Test func eachPartitionHasItsOwnFate() async throws {
@@ -96,6 +104,43 @@ import Testing
             #expect(errors(try client.ask(ProduceRequest("times", batch: sent), version: 9, records: sent)) == [.none])
             let found = try client.ask(ListOffsetsRequest("times", [(0, -3)]), version: 7)
             #expect(found.topics[0].partitions[0].timestamp == 3_000 && found.topics[0].partitions[0].offset == 1)
+        }
+    }
+
+    /// Batches that are opened keep their place among those of their connection, and nobody else waits for them.
+    @Test func openingHoldsBackTheConnectionAloneAndNotTheLoop() async throws {
+        try await TestBroker.with(["num.network.threads=1"]) { broker in
+            let topic = try await broker.createTopic("opened", configs: ["compression.type": "zstd"])
+            let (kept, changed) = (try compressed(.zstd), try compressed(.gzip))
+            // The one thread that opens is busy.
+            let mayGo = DispatchSemaphore(value: 0)
+            defer { mayGo.signal() }
+            broker.server.context.openers.submit { _ in mayGo.wait() }
+            let (slow, other) = (try broker.connect(), try broker.connect())
+            let ids = try [changed, kept, changed, kept].map { try slow.send(ProduceRequest("opened", batch: $0), version: 9, records: $0) }
+            let first = try other.ask(ProduceRequest("opened", batch: kept), version: 9, records: kept)
+            #expect(first.responses[0].partitionResponses[0].baseOffset == 0)
+            mayGo.signal()
+            let offsets = try ids.map { id in
+                try slow.receive(ProduceRequest.self, version: 9, correlationID: id).responses[0].partitionResponses[0].baseOffset
+            }
+            #expect(offsets == [1, 2, 3, 4])
+            #expect(topic.partitions[0].highWatermark == 5)
+            #expect(broker.server.context.requestBytes.usedBytes == 0)
+        }
+    }
+
+    /// A producer that wants no answer may hang up at once.
+    @Test func whatIsBeingOpenedIsAppendedThoughItsClientIsGone() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("gone", configs: ["compression.type": "lz4"])
+            let one = try batch(["a"])
+            var client: WireClient? = try broker.connect()
+            try client?.send(ProduceRequest("gone", batch: one, acks: 0), version: 9, records: one)
+            client = nil
+            while topic.partitions[0].highWatermark == 0 { await Task.yield() }
+            while await broker.server.connectionCount() > 0 { await Task.yield() }
+            #expect(broker.server.context.requestBytes.usedBytes == 0)
         }
     }
 
