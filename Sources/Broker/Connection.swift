@@ -215,6 +215,9 @@ final class Connection: ChannelDuplexHandler {
     /// Counts an answer that is being made elsewhere, so that not too many are at once.
     func expect(_ sequence: Int, _ byteCount: Int) { answers.expect(sequence, byteCount) }
 
+    /// Has the connection be congested until there is an answer.
+    func holdRequests(behind sequence: Int) { answers.expect(sequence, limits.answerBytesMax + 1) }
+
     /// A request whose answer waits for other clients takes no room that theirs may need.
     func releaseRequest(_ sequence: Int) { broker.requestBytes.giveBack(answers.release(sequence)) }
 

@@ -52,6 +52,9 @@ final class Reply: Sendable {
     /// Says, on the connection's loop, how many bytes are being gathered for the answer.
     func expect(_ byteCount: Int) { connection.value.expect(sequence, byteCount) }
 
+    /// Says, on the connection's loop, that no request behind this one is begun before it is answered.
+    func holdLaterRequests() { connection.value.holdRequests(behind: sequence) }
+
     /// Says, on the connection's loop, that the answer waits for other clients, and that nobody holds the request's frame until then.
     func releaseRequest() { connection.value.releaseRequest(sequence) }
 

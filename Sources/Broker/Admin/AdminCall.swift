@@ -42,9 +42,10 @@ extension Call {
     static let partitionsOnLoopMax = 2000
 
     /// Answers off the event loop, where the work grows with what the broker holds. To be called on the loop; `reply` is spent by `body`.
-    /// - Parameter byteCount: Of the answer, as far as that is known: a connection has only so much in the making at a time.
-    func offLoop(_ reply: Reply, expecting byteCount: Int = 0, _ body: @escaping @Sendable () -> Void) {
-        reply.expect(max(byteCount, 1 << 20))
+    /// - Parameter byteCount: Of the answer: a connection has only so much in the making at a time. Nil where nobody can say; then
+    ///   nothing else that the connection asks is begun before it is answered.
+    func offLoop(_ reply: Reply, expecting byteCount: Int? = nil, _ body: @escaping @Sendable () -> Void) {
+        if let byteCount { reply.expect(max(byteCount, 1 << 20)) } else { reply.holdLaterRequests() }
         broker.readers.submit { state in
             guard case .active = state else { return reply.close("the broker is shutting down") }
             if reply.isInVain { return reply.none() }

@@ -11,7 +11,7 @@ struct ListOffsetsHandler: Handler {
     func handle(_ request: ListOffsetsRequest, _ call: Call, _ reply: Reply) {
         let search = OffsetSearch(request, call, reply)
         guard search.looksIntoRecords else { return reply.send(search.response()) }
-        call.offLoop(reply) { reply.send(search.response()) }
+        call.offLoop(reply, expecting: 2 * call.frame.byteCount) { reply.send(search.response()) }
     }
 }
 

@@ -1,6 +1,7 @@
 import Dispatch
 import KafkaProtocol
 import NIOCore
+import NIOPosix
 import Store
 import Testing
 
@@ -118,6 +119,35 @@ import Testing
             #expect(underWay <= broker.server.context.connectionLimits.answerBytesMax / byteCount + 1)
             gate.open()
             return try (1...100).map { try client.receive(R.self, version: version, correlationID: $0) }
+        }
+    }
+
+    /// How long an answer about groups gets is known when it is made.
+    @Test func aConnectionHasOneAnswerAboutGroupsInTheMaking() async throws {
+        #expect(try await countTaken(of: DescribeGroupsRequest { $0.groups = ["g"] }) == 1)
+        #expect(try await countTaken(of: ConsumerGroupDescribeRequest { $0.groupIDs = ["g"] }) == 1)
+        #expect(try await countTaken(of: ListGroupsRequest()) == 1)
+    }
+
+    /// Sends a request a hundred times at once while no thread is free to answer it. Returns how many the broker takes meanwhile.
+    private func countTaken<R: Request>(of request: R) async throws -> Int {
+        try await TestBroker.with(["num.io.threads=1"]) { broker in
+            let gate = DispatchSemaphore(value: 0)
+            defer { gate.signal() }
+            broker.server.context.readers.submit { _ in gate.wait() }
+            let version = R.versions.upperBound
+            let frames = (1...100).map { encodeRequest(request, correlationID: $0, clientID: "test", version: version).bytes }
+            let client = try broker.connect()
+            try client.write(Array(frames.joined()))
+            let taken = broker.server.context.requestBytes
+            while taken.usedBytes == 0 { await Task.yield() }
+            // Behind what the loop does now.
+            _ = await broker.parkedFetchCount()
+            // A frame is counted without its length.
+            let count = taken.usedBytes / (frames[0].count - 4)
+            gate.signal()
+            for correlationID in Int32(1)...100 { _ = try client.receive(R.self, version: version, correlationID: correlationID) }
+            return count
         }
     }
 
