@@ -6,14 +6,15 @@ internal import KafkaProtocol
 /// member knows is remembered until it knows the next, however many answers get lost.
 extension ConsumerGroup {
     mutating func heartbeat(
-        _ request: ConsumerGroupHeartbeatRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment
+        _ request: ConsumerGroupHeartbeatRequest, _ caller: Caller, _ lookup: PatternLookup?, _ environment: inout GroupEnvironment,
+        at moment: Moment
     ) -> GroupEffects {
         let response: ConsumerGroupHeartbeatResponse
         do throws(Refusal) {
             response =
                 switch request.memberEpoch {
                 case ConsumerMember.leavingEpoch, ConsumerMember.awayEpoch: try goodbye(request, at: moment)
-                default: try stay(request, caller, &environment, at: moment)
+                default: try stay(request, caller, lookup, &environment, at: moment)
                 }
         } catch {
             response = Self.refusal(error)
@@ -37,17 +38,18 @@ extension ConsumerGroup {
     }
 
     private mutating func stay(
-        _ request: ConsumerGroupHeartbeatRequest, _ caller: Caller, _ environment: inout GroupEnvironment, at moment: Moment
+        _ request: ConsumerGroupHeartbeatRequest, _ caller: Caller, _ lookup: PatternLookup?, _ environment: inout GroupEnvironment,
+        at moment: Moment
     ) throws(Refusal) -> ConsumerGroupHeartbeatResponse {
         let isJoining = request.memberEpoch == 0
         let owned = request.topicPartitions.map { PartitionSet($0) }
         let memberID = request.memberID.isEmpty ? environment.memberID(caller.clientID) : request.memberID
         let sender = isJoining ? try joiner(request, memberID) : .member(try knownMember(request, owned))
         if isJoining, case .newcomer = sender { try checkRoom(environment.options) }
-        let pattern = try subscriptions.check(request.subscribedTopicRegex.flatMap { $0.isEmpty ? nil : $0 }, environment.topics)
+        let pattern = try subscriptions.admit(request.topicPattern, lookup)
 
         // From here on nothing is refused.
-        subscriptions.add(pattern)
+        if let pattern { subscriptions.add(pattern, isOnly: patterns.isEmpty, at: moment) }
         let old: ConsumerMember
         switch sender {
         case .member(let member): old = member

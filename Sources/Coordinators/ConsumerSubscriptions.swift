@@ -21,32 +21,22 @@ struct ConsumerSubscriptions: Sendable {
         var version: UInt64?
     }
 
-    /// A pattern that was just checked need not be compiled and resolved a second time.
-    struct Checked: Sendable {
-        fileprivate var pattern: TopicPattern
-        fileprivate var names: Set<String>
-        fileprivate var version: UInt64
-    }
+    func knows(_ pattern: String) -> Bool { resolved[pattern] != nil }
 
-    /// Compiles a member's pattern, and resolves it once: what would cost too much is refused before the member is let in.
-    /// Nil for no pattern and for one that the group knows already.
-    func check(_ text: String?, _ topics: any TopicDirectory) throws(Refusal) -> Checked? {
-        guard let text, resolved[text] == nil else { return nil }
-        do {
-            let pattern = try TopicPattern(text)
-            var steps = TopicPattern.stepsMax
-            let version = topics.version
-            return Checked(pattern: pattern, names: try Self.names(matching: pattern, topics.names(), &steps), version: version)
-        } catch let error as TopicPattern.Malformed {
-            throw Refusal(.invalidRegularExpression, "SubscribedTopicRegex `\(text.prefix(200))` is not valid: \(error.reason).")
-        } catch {
-            throw Refusal(.invalidRegularExpression, "SubscribedTopicRegex `\(text.prefix(200))` costs too much to match.")
+    /// What is new to the group of a member's pattern; nil for no pattern and for one that it knows.
+    func admit(_ pattern: String?, _ lookup: PatternLookup?) throws(Refusal) -> PatternLookup.Found? {
+        guard let pattern, !knows(pattern) else { return nil }
+        guard let lookup, lookup.text == pattern else {
+            throw Refusal(.coordinatorLoadInProgress, "The group has just let go of the pattern. Ask again.")
         }
+        return try lookup.found()
     }
 
-    mutating func add(_ checked: Checked?) {
-        guard let checked else { return }
-        resolved[checked.pattern.text] = Resolved(pattern: checked.pattern, names: checked.names, version: checked.version)
+    /// `isOnly`: no member has had one.
+    mutating func add(_ found: PatternLookup.Found, isOnly: Bool, at moment: Moment) {
+        // The rest begins, or topics that have changed meanwhile would have it looked up once more here and now.
+        if isOnly { (resolvedVersion, resolvedAtMs, restMs) = (found.version, moment.monotonicMs, found.restMs) }
+        resolved[found.pattern.text] = Resolved(pattern: found.pattern, names: found.names, version: found.version)
     }
 
     /// What topics a member wants, by name; they need not exist.
@@ -66,13 +56,17 @@ struct ConsumerSubscriptions: Sendable {
 
     private func hasRested(at moment: Moment) -> Bool { moment.monotonicMs - resolvedAtMs >= restMs }
 
+    /// So long that the patterns of one group keep all the others waiting for no more than a hundredth of the time: a step takes some 10 ns,
+    /// and a name up to a microsecond beside.
+    static func restMs(names: Int, steps: Int) -> Int64 { Int64(min(max(names / 10, steps / 1_000, 500), 30_000)) }
+
     /// Whether it is not known yet what the pattern stands for: after a restart, with so many topics that not all patterns have had their turn.
     func isUnresolved(_ pattern: String?) -> Bool { pattern.map { resolved[$0] != nil && resolved[$0]?.names == nil } ?? false }
     var isUnresolved: Bool { resolved.values.contains { $0.names == nil } }
 
     /// Looks the patterns in use up again where topics have changed, as many as may be at a time, and the others the next time. After that it
-    /// rests for a while, the longer the more topics there are, so that many groups with patterns cannot keep the broker busy when many
-    /// topics come and go.
+    /// rests for a while, the longer the more work it was, so that groups with patterns cannot keep the broker busy when many topics come
+    /// and go.
     mutating func refresh(patterns: Set<String>, _ topics: any TopicDirectory, at moment: Moment) {
         version = topics.version
         for text in resolved.keys where !patterns.contains(text) { resolved[text] = nil }
@@ -87,28 +81,24 @@ struct ConsumerSubscriptions: Sendable {
             ($0.value.names == nil ? 0 : 1, $0.value.version ?? 0, $0.key) < ($1.value.names == nil ? 0 : 1, $1.value.version ?? 0, $1.key)
         }
         var steps = TopicPattern.stepsMax
+        var stepsSpentBefore = 0
         var isWhole = true
         for (index, (text, old)) in outdated.enumerated() {
             do {
-                resolved[text]?.names = try Self.names(matching: old.pattern, all, &steps)
+                resolved[text]?.names = try old.pattern.matching(all, stepsLeft: &steps)
             } catch {
                 isWhole = index == 0
                 // One that costs too much by itself keeps the names that it had.
                 guard isWhole else { break }
                 resolved[text]?.names = old.names ?? []
+                stepsSpentBefore = TopicPattern.stepsMax
                 steps = TopicPattern.stepsMax
             }
             resolved[text]?.version = version
         }
         if isWhole { resolvedVersion = version }
         resolvedAtMs = moment.monotonicMs
-        restMs = min(max(Int64(all.count) / 10, 500), 30_000)
-    }
-
-    private static func names(matching pattern: TopicPattern, _ all: [String], _ steps: inout Int) throws(TopicPattern.TooCostly) -> Set<String> {
-        var names: Set<String> = []
-        for name in all where try pattern.matches(name, stepsLeft: &steps) { names.insert(name) }
-        return names
+        restMs = Self.restMs(names: all.count, steps: stepsSpentBefore + TopicPattern.stepsMax - steps)
     }
 }
 

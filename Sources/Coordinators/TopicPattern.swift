@@ -19,8 +19,7 @@ struct TopicPattern: Sendable {
     static let bytesMax = 16_384
     /// Instructions that a pattern may come to when its repetitions are written out.
     static let instructionsMax = 10_000
-    /// Steps that all patterns of a group may take to go through all names, some 10 ns each: all groups wait meanwhile. An ordinary
-    /// pattern takes a hundred for a name.
+    /// Steps that all patterns of a group may take to go through all names, some 10 ns each. An ordinary pattern takes a hundred for a name.
     static let stepsMax = 10_000_000
 
     let text: String

@@ -209,7 +209,7 @@ final class ConsumerWorld {
             log("\(actor): \(name(of: request)) arrives")
             let effects =
                 switch request {
-                case .consumer(let request): coordinator.consumerHeartbeat(request, caller, at: moment)
+                case .consumer(let request): coordinator.decide(request, caller, at: moment)
                 case .join(let request): coordinator.join(request, caller, at: moment)
                 case .sync(let request): coordinator.sync(request, caller, at: moment)
                 case .heartbeat(let request): coordinator.heartbeat(request, caller, at: moment)

@@ -73,8 +73,11 @@ import Testing
         #expect(harness.join("c", ["n0"]).memberEpoch == 3)
         #expect(harness.described("a")?.targetAssignment.named == ["a1": [0], "a2": [0]])
         #expect(harness.described("b")?.targetAssignment.named == ["b1": [0]])
+        // The longer they took, the longer they rest.
         harness.wait(1_000)
-        let last = harness.beat("b", 2)
+        #expect(harness.beat("b", 2).memberEpoch == 3)
+        harness.wait(10_000)
+        let last = harness.beat("b", 3)
         #expect(last.memberEpoch == 4)
         #expect(harness.named(last) == ["b1": [0], "b2": [0]])
         #expect(harness.named(harness.beat("a", 2)) == ["a1": [0], "a2": [0]])
@@ -82,10 +85,41 @@ import Testing
         // Topics come in every rest, and each pattern has its turn nevertheless.
         for name in ["b3", "b4"] {
             harness.topics.create(name, 1)
-            harness.wait(1_000)
+            harness.wait(10_000)
             _ = harness.beat("b", 4)
         }
         #expect(harness.described("b")?.targetAssignment.named == ["b1": [0], "b2": [0], "b3": [0], "b4": [0]])
+    }
+
+    /// Topics that come and go must not have each pattern that is new looked up a second time, while all groups wait.
+    @Test func topicsThatChangeSinceAPatternWasLookedUpAreSeenWhenItHasRested() {
+        var harness = ConsumerHarness(ConsumerTopics(["t1": 1]))
+        let request = ConsumerGroupHeartbeatRequest {
+            ($0.groupID, $0.memberID, $0.rebalanceTimeoutMs) = (ConsumerHarness.groupID, "a", 60_000)
+            ($0.subscribedTopicRegex, $0.topicPartitions) = ("t.*", [])
+        }
+        #expect(harness.coordinator.newPattern(in: request) == "t.*")
+        let lookup = PatternLookup("t.*", among: harness.topics)
+        harness.topics.create("t2", 1)
+        let joined = harness.perform({ $0.consumerHeartbeat(request, $1, lookup, at: $2) }, version: 1)
+        #expect(joined?.errorCode == ErrorCode.none)
+        #expect(harness.described("a")?.assignment.named == ["t1": [0]])
+        #expect(harness.coordinator.newPattern(in: request) == nil)
+        harness.wait(1_000)
+        #expect(harness.named(harness.beat("a", 1)) == ["t1": [0], "t2": [0]])
+    }
+
+    @Test func aPatternThatNobodyLookedUpIsToBeAskedForAgain() {
+        var harness = ConsumerHarness(ConsumerTopics(["t1": 1]))
+        let request = ConsumerGroupHeartbeatRequest {
+            ($0.groupID, $0.memberID, $0.rebalanceTimeoutMs) = (ConsumerHarness.groupID, "a", 60_000)
+            ($0.subscribedTopicRegex, $0.topicPartitions) = ("t.*", [])
+        }
+        for lookup in [nil, PatternLookup("u.*", among: harness.topics)] {
+            let refused = harness.perform({ $0.consumerHeartbeat(request, $1, lookup, at: $2) }, version: 1)
+            #expect(refused?.errorCode == .coordinatorLoadInProgress)
+        }
+        #expect(harness.coordinator.groupIDs.isEmpty)
     }
 
     @Test func namesAndPatternsOfAllMembersCount() {

@@ -89,7 +89,7 @@ struct ConsumerHarness {
         request.groupID = Self.groupID
         set(&request)
         let caller = caller(version)
-        let effects = coordinator.consumerHeartbeat(request, caller, at: moment)
+        let effects = coordinator.decide(request, caller, at: moment)
         write(effects)
         guard case .consumerHeartbeat(let response) = effects.replies.first(where: { $0.token == caller.token })?.response else {
             Issue.record("a heartbeat was not answered")
@@ -139,6 +139,14 @@ struct ConsumerHarness {
     var described: ConsumerGroupDescribeResponse.Group { coordinator.describeConsumer(Self.groupID) }
 
     func described(_ memberID: String) -> ConsumerGroupDescribeResponse.Member? { described.members.first { $0.memberID == memberID } }
+}
+
+extension GroupCoordinator {
+    /// As the broker asks it: a pattern that is new to the group is looked up first.
+    mutating func decide(_ request: ConsumerGroupHeartbeatRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
+        let lookup = newPattern(in: request).map { PatternLookup($0, among: environment.topics) }
+        return consumerHeartbeat(request, caller, lookup, at: moment)
+    }
 }
 
 extension ConsumerGroupDescribeResponse.Assignment {

@@ -81,27 +81,26 @@ final class GroupService: Sendable {
     }
 
     func consumerHeartbeat(_ request: ConsumerGroupHeartbeatRequest, _ call: Call, _ reply: Reply) {
-        answer(call, reply, .consumerHeartbeat(ConsumerGroupHeartbeatResponse())) { $0.consumerHeartbeat(request, $1, at: $2) }
+        let empty = GroupResponse.consumerHeartbeat(ConsumerGroupHeartbeatResponse())
+        let pattern = request.subscribedTopicRegex == nil ? nil : state.withLock { $0.coordinator.newPattern(in: request) }
+        guard let pattern else { return answer(call, reply, empty) { $0.consumerHeartbeat(request, $1, at: $2) } }
+        // No other group waits while the pattern is looked up. What the connection asks next does, so that it finds the member let in.
+        call.offLoop(reply) {
+            let lookup = PatternLookup(pattern, among: StoreTopics(store: self.store))
+            let (ready, _) = self.decide(call, reply, empty) { $0.consumerHeartbeat(request, $1, lookup, at: $2) }
+            self.send(ready)
+            self.arm()
+        }
     }
 
     /// Of an answer that is held: a connection has a few of them.
     static let heldBytesExpected = 1 << 20
 
-    /// Has the coordinator decide, and sees to it that `reply` is spent, now or when a later decision answers it.
-    private func answer(
-        _ call: Call, _ reply: Reply, _ empty: GroupResponse, _ decide: (inout GroupCoordinator, Caller, Moment) -> GroupEffects
-    ) {
-        let (ready, waits) = state.withLock { state -> (Ready, Bool) in
-            guard !state.isStopped else { return ([(reply, empty.failing(.notCoordinator))], false) }
-            state.nextToken += 1
-            let token = RequestToken(rawValue: state.nextToken)
-            state.waiting[token] = reply
-            let caller = Caller(
-                token: token, clientID: call.header.clientID ?? "", clientHost: "/\(call.peer.host)", version: call.header.version)
-            let effects = decide(&state.coordinator, caller, .now)
-            let ready = settle(effects, call.lane, &state)
-            return (ready, state.waiting[token] != nil)
-        }
+    private typealias Decision = (inout GroupCoordinator, Caller, Moment) -> GroupEffects
+
+    /// Has the coordinator decide, and sees to it that `reply` is spent, now or when a later decision answers it. To be called on the loop.
+    private func answer(_ call: Call, _ reply: Reply, _ empty: GroupResponse, _ decision: Decision) {
+        let (ready, waits) = decide(call, reply, empty, decision)
         if waits {
             // For the other members: of the request, nothing but what the group has taken over is in memory.
             reply.releaseRequest()
@@ -111,6 +110,21 @@ final class GroupService: Sendable {
         }
         send(ready)
         arm()
+    }
+
+    /// Returns the answers that may leave, and whether `reply` waits for a later decision.
+    private func decide(_ call: Call, _ reply: Reply, _ empty: GroupResponse, _ decision: Decision) -> (Ready, waits: Bool) {
+        state.withLock { state in
+            guard !state.isStopped else { return ([(reply, empty.failing(.notCoordinator))], false) }
+            state.nextToken += 1
+            let token = RequestToken(rawValue: state.nextToken)
+            state.waiting[token] = reply
+            let caller = Caller(
+                token: token, clientID: call.header.clientID ?? "", clientHost: "/\(call.peer.host)", version: call.header.version)
+            let effects = decision(&state.coordinator, caller, .now)
+            let ready = settle(effects, call.lane, &state)
+            return (ready, state.waiting[token] != nil)
+        }
     }
 
     /// Submits what is to be written, and returns the answers that need not wait for it.
