@@ -13,6 +13,7 @@ final class RateLimitedLog: Sendable {
         case tooManyFromHost = "too many connections from one address"
         case idle = "idle connection"
         case acksZeroFailed = "failed produce without acknowledgement"
+        case groupsFull = "members that groups have no room for"
         case unwrittenTransaction = "transactions that could not be written"
         case timedOutTransaction = "transactions that have outlived their timeout"
         case unreadable = "records that could not be read"

@@ -43,6 +43,7 @@ extension ClassicGroup {
             return .groupMaxSizeReached
         }
         guard supports(request.protocolType, request.protocols) else { return .inconsistentGroupProtocol }
+        if environment.isFull, adds(request, caller) { return .coordinatorNotAvailable }
         if request.memberID.isEmpty { return joinNew(request, caller, &environment, at: moment) }
         if pendingMembers[request.memberID] != nil {
             // Only dynamic members are sent away with an id.
@@ -55,13 +56,23 @@ extension ClassicGroup {
 
     /// `group.max.size`. During a rebalance those count who have come, so that a group above the limit shrinks to it.
     private func hasRoom(for request: JoinGroupRequest, _ options: GroupOptions) -> Bool {
-        // A static member that comes back takes the place that it has.
-        let memberID = request.memberID.isEmpty ? request.groupInstanceID.flatMap { staticMembers[$0] } ?? "" : request.memberID
+        let memberID = knownID(request)
         switch state {
         case .empty: return true
         case .preparingRebalance: return members[memberID]?.joining != nil || joiningCount < Int(options.sizeMax)
         case .completingRebalance, .stable: return members[memberID] != nil || members.count < Int(options.sizeMax)
         }
+    }
+
+    /// Whether the group would hold more of the member than it does. Who is in may say as much as it did, whoever else has come since.
+    private func adds(_ request: JoinGroupRequest, _ caller: Caller) -> Bool {
+        guard let member = members[knownID(request)] else { return true }
+        return request.protocols.uniqued.byteCount + caller.clientID.utf8.count > member.protocolBytes + member.clientID.utf8.count
+    }
+
+    /// A static member that comes back takes the place that it has.
+    private func knownID(_ request: JoinGroupRequest) -> String {
+        request.memberID.isEmpty ? request.groupInstanceID.flatMap { staticMembers[$0] } ?? "" : request.memberID
     }
 
     private mutating func joinNew(

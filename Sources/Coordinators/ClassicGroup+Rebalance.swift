@@ -84,6 +84,7 @@ extension ClassicGroup {
         protocolName = nil
         leaderID = nil
         pendingSync = []
+        assignedBytes = 0
         // It was empty before, and who came and went since was never let in.
         guard written.header != nil, emptySinceMs == nil else { return }
         generationID = generationID == .max ? 1 : generationID + 1

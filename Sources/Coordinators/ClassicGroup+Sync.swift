@@ -5,13 +5,15 @@ extension ClassicGroup {
     /// What the leader gives to one member may not be longer than this.
     static let assignmentBytesMax = 1 << 20
 
-    mutating func sync(_ request: SyncGroupRequest, _ caller: Caller, at moment: Moment) -> GroupEffects {
-        if let code = take(request, caller, at: moment) { answer(caller.token, .sync(SyncGroupResponse { $0.errorCode = code })) }
+    mutating func sync(_ request: SyncGroupRequest, _ caller: Caller, _ environment: GroupEnvironment, at moment: Moment) -> GroupEffects {
+        if let code = take(request, caller, environment, at: moment) { answer(caller.token, .sync(SyncGroupResponse { $0.errorCode = code })) }
         return concluded()
     }
 
     /// Nil where the request was answered, or is kept until the leader's comes.
-    private mutating func take(_ request: SyncGroupRequest, _ caller: Caller, at moment: Moment) -> ErrorCode? {
+    private mutating func take(
+        _ request: SyncGroupRequest, _ caller: Caller, _ environment: GroupEnvironment, at moment: Moment
+    ) -> ErrorCode? {
         let code = validate(request.memberID, request.groupInstanceID)
         guard code == .none else { return code }
         guard request.generationID == generationID else { return .illegalGeneration }
@@ -23,6 +25,7 @@ extension ClassicGroup {
         case .preparingRebalance: return .rebalanceInProgress
         case .completingRebalance:
             guard request.assignments.allSatisfy({ $0.assignment.count <= Self.assignmentBytesMax }) else { return .invalidRequest }
+            if request.memberID == leaderID, environment.isFull, request.assignments.byteCount > assignedBytes { return .coordinatorNotAvailable }
             if let token = members[request.memberID]?.syncing, token != caller.token {
                 answer(token, .sync(SyncGroupResponse { $0.errorCode = .rebalanceInProgress }))
             }
@@ -46,6 +49,7 @@ extension ClassicGroup {
     /// named several times its last word counts.
     private mutating func divide(_ assignments: [SyncGroupRequest.Assignment], at moment: Moment) {
         for assignment in assignments { update(assignment.memberID) { $0.assignment = assignment.assignment } }
+        assignedBytes = members.values.reduce(0) { $0 + $1.assignment.count }
         assignsMore = assignments.contains { !ConsumerProtocol.isPlainAssignment($0.assignment) }
         state = .stable
         for member in membersInOrder {
@@ -79,4 +83,8 @@ extension ClassicGroup {
         if members[request.memberID]?.isNew == false { touch(request.memberID, at: moment) }
         return state == .preparingRebalance ? .rebalanceInProgress : .none
     }
+}
+
+extension [SyncGroupRequest.Assignment] {
+    fileprivate var byteCount: Int { reduce(0) { $0 + $1.assignment.count } }
 }

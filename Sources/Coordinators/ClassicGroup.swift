@@ -47,6 +47,10 @@ struct ClassicGroup: Sendable {
     /// How many members speak each protocol.
     private var protocolCounts: [String: Int] = [:]
     private(set) var joiningCount = 0
+    private var memberBytes = 0
+    /// What the leader assigned last, to all together. It counts until the leader assigns anew, so that nobody takes the room that it needs
+    /// for that, whoever has left meanwhile.
+    var assignedBytes = 0
     private var nextOrder: UInt64 = 0
 
     /// Members that have not asked for their part of the generation yet.
@@ -83,6 +87,12 @@ struct ClassicGroup: Sendable {
 
     var hasAllJoined: Bool { members.count == joiningCount && pendingMembers.isEmpty }
 
+    /// See `HeldBytes`.
+    var byteCount: Int {
+        guard !members.isEmpty || !pendingMembers.isEmpty else { return 0 }
+        return HeldBytes.perGroup + memberBytes + assignedBytes + pendingMembers.count * HeldBytes.perMember
+    }
+
     /// Protocols that every member speaks.
     var candidateProtocols: Set<String> { Set(protocolCounts.filter { $0.value == members.count }.keys) }
 
@@ -91,6 +101,7 @@ struct ClassicGroup: Sendable {
         member.order = nextOrder
         nextOrder += 1
         insert(member)
+        assignedBytes += member.assignment.count
         pendingMembers[member.id] = nil
         if members.count == 1 { leaderID = member.id }
     }
@@ -99,6 +110,7 @@ struct ClassicGroup: Sendable {
         if let instance = member.groupInstanceID { staticMembers[instance] = member.id }
         for offered in member.protocols { protocolCounts[offered.name, default: 0] += 1 }
         if member.joining != nil { joiningCount += 1 }
+        memberBytes += member.byteCount
         members[member.id] = member
     }
 
@@ -106,7 +118,9 @@ struct ClassicGroup: Sendable {
     mutating func update(_ memberID: String, _ change: (inout ClassicMember) -> Void) {
         guard let place = members.index(forKey: ExactString(memberID)) else { return }
         if members[place].value.joining != nil { joiningCount -= 1 }
+        memberBytes -= members[place].value.byteCount
         change(&members.values[place])
+        memberBytes += members[place].value.byteCount
         if members[place].value.joining != nil { joiningCount += 1 }
     }
 
@@ -137,6 +151,7 @@ struct ClassicGroup: Sendable {
             if protocolCounts[offered.name] == 0 { protocolCounts[offered.name] = nil }
         }
         if member.joining != nil { joiningCount -= 1 }
+        memberBytes -= member.byteCount
         return member
     }
 

@@ -11,6 +11,8 @@ struct ClassicMember: Sendable {
     var rebalanceTimeoutMs: Int32
     /// What the member speaks, best first, no name twice.
     private(set) var protocols: [JoinGroupRequest.GroupProtocol] = []
+    /// What they take in memory.
+    private(set) var protocolBytes = 0
     /// What the leader gave it in the current generation.
     var assignment: [UInt8] = []
 
@@ -39,7 +41,7 @@ struct ClassicMember: Sendable {
         self = ClassicMember(
             id: id, groupInstanceID: old.groupInstanceID, clientID: old.clientID, clientHost: old.clientHost,
             sessionTimeoutMs: old.sessionTimeoutMs, rebalanceTimeoutMs: old.rebalanceTimeoutMs)
-        protocols = old.protocols
+        (protocols, protocolBytes) = (old.protocols, old.protocolBytes)
         assignment = old.assignment
         order = old.order
         aliveUntilMs = old.aliveUntilMs
@@ -50,7 +52,13 @@ struct ClassicMember: Sendable {
     /// It cannot send heartbeats that count, or has a request waiting, which counts as one.
     var isExcusedFromHeartbeats: Bool { (joining != nil && !isNew) || syncing != nil }
 
-    mutating func setProtocols(_ protocols: [JoinGroupRequest.GroupProtocol]) { self.protocols = protocols.uniqued }
+    /// See `HeldBytes`; without the assignment, which is counted for the group as a whole.
+    var byteCount: Int { HeldBytes.perMember + id.utf8.count + (groupInstanceID?.utf8.count ?? 0) + clientID.utf8.count + protocolBytes }
+
+    mutating func setProtocols(_ protocols: [JoinGroupRequest.GroupProtocol]) {
+        self.protocols = protocols.uniqued
+        protocolBytes = self.protocols.byteCount
+    }
 
     /// Same names in the same order with the same metadata: nothing that the leader would have to know.
     func matches(_ protocols: [JoinGroupRequest.GroupProtocol]) -> Bool {

@@ -41,6 +41,9 @@ extension ConsumerGroup {
         // A newcomer has nothing. Who says that it has something is one that was fenced, and has to learn it.
         if former == nil, !subscription.ownedPartitions.isEmpty { throw Refusal(.unknownMemberID, "the member is not in the group any more") }
         if former == nil, members.count >= Int(environment.options.consumerSizeMax) { throw Refusal(.groupMaxSizeReached, "the group is full") }
+        var profile = former?.profile ?? ConsumerMember.Profile()
+        profile.update(request, subscription, caller)
+        try checkRoom(for: profile, of: former, nil, environment)
 
         // From here on nothing is refused.
         let isFirst = members.isEmpty
@@ -49,7 +52,7 @@ extension ConsumerGroup {
             member = ConsumerMember(id: memberID, profile: former.profile, holding: former.holding.anew(keeping: former.holding.assigned))
             replace(former, by: member, at: moment)
         }
-        member.profile.update(request, subscription, caller)
+        member.profile = profile
         put(member)
         touch(memberID, environment.options, at: moment)
         let isAssigning = isFirst || !(former?.profile.isSubscribedAs(member.profile) ?? false)

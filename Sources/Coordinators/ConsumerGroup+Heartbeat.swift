@@ -35,6 +35,13 @@ extension ConsumerGroup {
         case newcomer
         /// A static member that comes with a new id, in the place of the one that it was.
         case successor(of: ConsumerMember)
+
+        var known: ConsumerMember? {
+            switch self {
+            case .member(let member), .successor(of: let member): member
+            case .newcomer: nil
+            }
+        }
     }
 
     private mutating func stay(
@@ -47,6 +54,9 @@ extension ConsumerGroup {
         let sender = isJoining ? try joiner(request, memberID) : .member(try knownMember(request, owned))
         if isJoining, case .newcomer = sender { try checkRoom(environment.options) }
         let pattern = try subscriptions.admit(request.topicPattern, lookup)
+        var profile = sender.known?.profile ?? ConsumerMember.Profile()
+        profile.update(request, caller)
+        try checkRoom(for: profile, of: sender.known, pattern, environment)
 
         // From here on nothing is refused.
         if let pattern { subscriptions.add(pattern, isOnly: patterns.isEmpty, at: moment) }
@@ -60,7 +70,7 @@ extension ConsumerGroup {
         }
         let isFirst = members.isEmpty
         var member = old
-        member.profile.update(request, caller)
+        member.profile = profile
         if isJoining, case .member = sender { member.holding = old.holding.anew(keeping: PartitionSet()) }
         put(member)
         touch(member.id, environment.options, at: moment)
@@ -119,6 +129,15 @@ extension ConsumerGroup {
         guard members.count < Int(options.consumerSizeMax) else {
             throw Refusal(.groupMaxSizeReached, "The consumer group has reached its maximum capacity of \(options.consumerSizeMax) members.")
         }
+    }
+
+    /// Who is in may say as much as it did, whoever else has come since. COORDINATOR_NOT_AVAILABLE: clients come again.
+    func checkRoom(
+        for profile: ConsumerMember.Profile, of known: ConsumerMember?, _ newPattern: PatternLookup.Found?, _ environment: GroupEnvironment
+    ) throws(Refusal) {
+        guard environment.isFull else { return }
+        if let known, newPattern == nil, profile.byteCount <= known.profile.byteCount { return }
+        throw Refusal(.coordinatorNotAvailable, "The groups of this broker hold all that they may of their members (lmbroker.groups.max.bytes).")
     }
 
     private func knownMember(_ request: ConsumerGroupHeartbeatRequest, _ owned: PartitionSet?) throws(Refusal) -> ConsumerMember {

@@ -20,6 +20,8 @@ struct ConsumerGroup: Sendable {
     private(set) var protocolCounts: [ExactString: Int] = [:]
     /// Who holds each partition, as `assigned` or as `pendingRevocation`.
     private var holders: [Uuid: [Int32: String]] = [:]
+    private var heldPartitionCount = 0
+    private var profileBytes = 0
     /// What the group was subscribed to when it was last looked up; not durable.
     var subscriptions = ConsumerSubscriptions()
     var deadlines = ConsumerDeadlines()
@@ -109,6 +111,7 @@ extension ConsumerGroup {
         let old = members[member.id]
         if old?.profile != member.profile || old == nil {
             changes.profiles.insert(member.id)
+            profileBytes += member.profile.byteCount - (old?.profile.byteCount ?? 0)
             count(old?.profile.classic, -1)
             count(member.profile.classic, 1)
         }
@@ -126,6 +129,7 @@ extension ConsumerGroup {
     /// Removes every trace of a member.
     mutating func remove(_ memberID: String, at moment: Moment) {
         guard let member = members.removeValue(forKey: memberID) else { return }
+        profileBytes -= member.profile.byteCount
         count(member.profile.classic, -1)
         release(member)
         if let instanceID = member.profile.instanceID, instances[instanceID] == memberID { instances[instanceID] = nil }
@@ -133,15 +137,18 @@ extension ConsumerGroup {
         changes.profiles.insert(memberID)
         changes.holdings.insert(memberID)
         setTarget(nil, of: memberID)
-        if members.isEmpty { setEmpty(since: moment.wallClockMs) }
+        guard members.isEmpty else { return }
+        setEmpty(since: moment.wallClockMs)
+        subscriptions = ConsumerSubscriptions()
     }
 
     /// The member `old` goes on as `new`, with all that it had.
     mutating func replace(_ old: ConsumerMember, by new: ConsumerMember, at moment: Moment) {
         let target = targets[old.id]
-        let emptySince = header.emptySinceMs
+        let (emptySince, subscriptions) = (header.emptySinceMs, self.subscriptions)
         remove(old.id, at: moment)
         setEmpty(since: emptySince)
+        self.subscriptions = subscriptions
         put(new)
         setTarget(target, of: new.id)
     }
@@ -201,6 +208,7 @@ extension ConsumerGroup {
                 for index in indexes {
                     let other = holders[topicID, default: [:]].updateValue(member.id, forKey: index)
                     precondition(other == nil, "a partition was given to a member while another still held it")
+                    heldPartitionCount += 1
                 }
             }
         }
@@ -210,6 +218,7 @@ extension ConsumerGroup {
         for partitions in [member.holding.assigned, member.holding.pendingRevocation] {
             for (topicID, indexes) in partitions.topics {
                 for index in indexes { holders[topicID]?[index] = nil }
+                heldPartitionCount -= indexes.count
                 if holders[topicID]?.isEmpty ?? false { holders[topicID] = nil }
             }
         }
@@ -218,6 +227,13 @@ extension ConsumerGroup {
 
 extension ConsumerGroup {
     var isEmpty: Bool { members.isEmpty }
+
+    /// See `HeldBytes`.
+    var byteCount: Int {
+        guard !members.isEmpty else { return 0 }
+        let memberBytes = profileBytes + members.count * HeldBytes.perMember + heldPartitionCount * HeldBytes.perPartition
+        return HeldBytes.perGroup + memberBytes + subscriptions.byteCount
+    }
 
     /// Nothing of it was ever written.
     var isForgettable: Bool { members.isEmpty && header == ConsumerRecord.Group() }

@@ -46,6 +46,12 @@ struct ConsumerMember: Sendable, Equatable {
             wire.tags()
         }
 
+        /// See `HeldBytes`. Where the member is may change with each of its connections, and counts among what all take.
+        var byteCount: Int {
+            let texts = [instanceID, rackID, clientID, topicPattern, assignor].reduce(0) { $0 + ($1?.utf8.count ?? 0) }
+            return texts + topicNames.reduce(0) { $0 + $1.utf8.count + 48 } + (classic?.protocols.byteCount ?? 0)
+        }
+
         func isSubscribedAs(_ other: Profile) -> Bool { topicNames == other.topicNames && topicPattern == other.topicPattern }
     }
 

@@ -10,6 +10,8 @@ struct ConsumerSubscriptions: Sendable {
     /// The version of the directory at which the patterns were resolved, and when, in monotonic milliseconds.
     private var resolvedVersion: UInt64?
     private var resolvedAtMs: Int64 = 0
+    /// What the patterns and their names take in memory.
+    private(set) var byteCount = 0
     /// How long the next resolution after a change of topics has to wait.
     private var restMs: Int64 = 0
 
@@ -19,7 +21,12 @@ struct ConsumerSubscriptions: Sendable {
         var names: Set<String>?
         /// Of the directory, when it was looked up last.
         var version: UInt64?
+
+        /// The names themselves are the topics'.
+        var byteCount: Int { pattern.byteCount + (names?.count ?? 0) * 24 }
     }
+
+    private mutating func countBytes() { byteCount = resolved.values.reduce(0) { $0 + $1.byteCount } }
 
     func knows(_ pattern: String) -> Bool { resolved[pattern] != nil }
 
@@ -37,6 +44,7 @@ struct ConsumerSubscriptions: Sendable {
         // The rest begins, or topics that have changed meanwhile would have it looked up once more here and now.
         if isOnly { (resolvedVersion, resolvedAtMs, restMs) = (found.version, moment.monotonicMs, found.restMs) }
         resolved[found.pattern.text] = Resolved(pattern: found.pattern, names: found.names, version: found.version)
+        countBytes()
     }
 
     /// What topics a member wants, by name; they need not exist.
@@ -68,6 +76,7 @@ struct ConsumerSubscriptions: Sendable {
     /// rests for a while, the longer the more work it was, so that groups with patterns cannot keep the broker busy when many topics come
     /// and go.
     mutating func refresh(patterns: Set<String>, _ topics: any TopicDirectory, at moment: Moment) {
+        defer { countBytes() }
         version = topics.version
         for text in resolved.keys where !patterns.contains(text) { resolved[text] = nil }
         // After a restart: patterns were checked before they were written.

@@ -6,6 +6,11 @@ struct GroupEnvironment: Sendable {
     var topics: any TopicDirectory
     /// Only member ids come from it.
     var random: RandomSource
+    /// As of before the event.
+    var held = HeldBytes()
+
+    /// Nobody may come in, and nobody who is in may say more than before. What was let in before is counted even so.
+    var isFull: Bool { held.total > options.heldBytesMax }
 
     /// A new member's id: `prefix`, cut to fit into 200 bytes, and a random part that no other member has.
     mutating func memberID(_ prefix: String) -> String {

@@ -24,7 +24,7 @@ enum GroupKind: Sendable {
     ) -> GroupEffects {
         switch consume self {
         case .classic(var group):
-            let effects = group.sync(request, caller, at: moment)
+            let effects = group.sync(request, caller, environment, at: moment)
             self = .classic(group)
             return effects
         case .consumer(var group):
@@ -137,6 +137,14 @@ enum GroupKind: Sendable {
         switch self {
         case .classic(let group): group.state == .empty
         case .consumer(let group): group.isEmpty
+        }
+    }
+
+    /// See `HeldBytes`.
+    var byteCount: Int {
+        switch self {
+        case .classic(let group): group.byteCount
+        case .consumer(let group): group.byteCount
         }
     }
 

@@ -8,6 +8,8 @@ public struct GroupOptions: Sendable, Equatable {
     public var initialRebalanceDelayMs: Int32 = 3_000
     /// `group.max.size`, members
     public var sizeMax: Int32 = .max
+    /// `lmbroker.groups.max.bytes`: where all groups together hold more of their members, nothing is added.
+    public var heldBytesMax = 256 << 20
     /// How long a new member may be without a sign of life while it waits to be let in; Kafka has no setting for it.
     public var newMemberJoinTimeoutMs: Int32 = 300_000
 

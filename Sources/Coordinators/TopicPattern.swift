@@ -61,6 +61,9 @@ struct TopicPattern: Sendable {
         var inverted: CharacterSet { CharacterSet(low: ~low, high: ~high) }
     }
 
+    /// In memory.
+    var byteCount: Int { text.utf8.count + program.count * MemoryLayout<Instruction>.stride }
+
     init(_ text: String) throws(Malformed) {
         guard text.utf8.count <= Self.bytesMax else { throw Malformed(reason: "it is longer than \(Self.bytesMax) bytes") }
         var parser = TopicPatternParser(text)

@@ -171,6 +171,7 @@ final class ConsumerWorld {
     private var moment: Moment { Moment(monotonicMs: now, wallClockMs: 1_700_000_000_000 + now) }
 
     private func submit(_ effects: GroupEffects) {
+        if coordinator.environment.held.total != coordinator.recountedBytes { fail("what the group holds is not counted right") }
         let before = disk.keys.first?.first
         let life = life
         writesInFlight += 1

@@ -204,6 +204,7 @@ final class SimulationWorld {
     private var moment: Moment { Moment(monotonicMs: now, wallClockMs: now + 1_700_000_000_000) }
 
     private func submit(_ effects: GroupEffects) {
+        if coordinator.environment.held.total != coordinator.recountedBytes { checks.fail("\(now): what the group holds is not counted right") }
         if effects.isEmpty { return }
         submit(Submission(records: effects.records, answers: effects.replies.map { ($0.token, .group($0.response)) }))
     }

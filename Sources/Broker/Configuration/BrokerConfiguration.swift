@@ -200,6 +200,7 @@ private struct ConfigurationValues {
         options.sessionTimeoutMsMin = try integer("group.min.session.timeout.ms")
         options.sessionTimeoutMsMax = try integer("group.max.session.timeout.ms")
         options.sizeMax = try integer("group.max.size")
+        options.heldBytesMax = try integer("lmbroker.groups.max.bytes")
         options.consumerSessionTimeoutMs = try integer("group.consumer.session.timeout.ms")
         options.consumerSessionTimeoutMsMin = try integer("group.consumer.min.session.timeout.ms")
         options.consumerSessionTimeoutMsMax = try integer("group.consumer.max.session.timeout.ms")

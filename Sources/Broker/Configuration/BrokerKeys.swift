@@ -207,6 +207,11 @@ public enum BrokerKeys {
         ConfigurationKey(
             "offset.metadata.max.bytes", .groups, .int(0...131_072), default: "4096",
             about: "The most bytes of metadata that a consumer may commit with an offset; no string of a request has more than 32,767."),
+        ConfigurationKey(
+            "lmbroker.groups.max.bytes", .groups, .long(from: 1 << 20), default: "268435456",
+            about:
+                "The most bytes that the members of all groups may take up in memory, about, with what they say of themselves and what they are assigned. Past it new members, and those that say more than before, are told to come again."
+        ),
     ]
 
     private static let transactions: [ConfigurationKey] = [

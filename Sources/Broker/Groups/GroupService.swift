@@ -122,6 +122,9 @@ final class GroupService: Sendable {
             let caller = Caller(
                 token: token, clientID: call.header.clientID ?? "", clientHost: "/\(call.peer.host)", version: call.header.version)
             let effects = decision(&state.coordinator, caller, .now)
+            if effects.replies.contains(where: { $0.response.errorCode == .coordinatorNotAvailable }) {
+                call.broker.log.warning(.groupsFull, "refused \(call.peer) room in the group '\(effects.groupID)': see lmbroker.groups.max.bytes")
+            }
             let ready = settle(effects, call.lane, &state)
             return (ready, state.waiting[token] != nil)
         }
