@@ -14,6 +14,7 @@ final class RateLimitedLog: Sendable {
         case idle = "idle connection"
         case acksZeroFailed = "failed produce without acknowledgement"
         case groupsFull = "members that groups have no room for"
+        case unwrittenGroup = "groups that could not be written"
         case unwrittenTransaction = "transactions that could not be written"
         case timedOutTransaction = "transactions that have outlived their timeout"
         case unreadable = "records that could not be read"

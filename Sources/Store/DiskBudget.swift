@@ -3,9 +3,16 @@ internal import LMDB
 
 /// How much more the store may take in: bounded by the operator's limit, by what the file system can spare, and by the map.
 ///
-/// Records are refused before the disk is really full, so that deleting, retention and offset commits still find the
-/// pages that a copy-on-write tree needs for them.
+/// Records are refused before the disk is really full, so that offset commits, groups and transactions go on; those are refused at
+/// half of what records leave, so that deleting and retention still find the pages that a copy-on-write tree needs for them.
 struct DiskBudget {
+    /// What room is asked for. What makes the store smaller does not ask.
+    enum Purpose {
+        case records
+        /// Committed offsets, groups and the steps of transactions.
+        case state
+    }
+
     /// As the system wants it: it is asked once for each commit.
     private let directory: [CChar]
     private let maxBytes: Int?
@@ -20,13 +27,17 @@ struct DiskBudget {
     private var admittedInCommit = 0
     /// The limit and the file's size are looked up once for each commit: nothing of it is in the file before its end.
     private var isCurrent = false
+    private var lookedUpNs: UInt64 = 0
     private var available = 0
-    private var isRefusing = false
+    /// What was refused when it was last asked for.
+    private var refused: Set<Purpose> = []
     private var fileByteCount = 0
     /// Since a commit found no room: what the file is believed to grow to at most, what the file system said to have left then, and
     /// until when.
     private var doubt: (limit: Int, available: Int, untilNs: UInt64)?
 
+    /// How long what the system said is good enough for what is no records, in ns. The file's own growth is known without asking.
+    private static let knowledgeNs: UInt64 = 1_000_000_000
     /// Growth that is granted without counting the free pages first.
     private static let ampleByteCount = 64 << 20
     /// How long the same words of the file system are doubted after a commit that found no room, in ns.
@@ -48,28 +59,34 @@ struct DiskBudget {
         isCurrent = false
     }
 
-    /// Whether `byteCount` more bytes of records may be written now.
-    mutating func admits(_ byteCount: Int, _ environment: Environment) -> Bool {
-        if !isCurrent {
-            fileByteCount = environment.information().fileByteCount
-            refreshLimit()
-            isCurrent = true
-        }
+    /// Whether `byteCount` more bytes may be written now.
+    mutating func admits(_ byteCount: Int, for purpose: Purpose = .records, _ environment: Environment) -> Bool {
+        lookUp(for: purpose, environment)
         let growth = limit - fileByteCount
-        // Twice the bytes: once for the journal, once for the extent; and a margin for the tree's own pages.
+        // Twice the bytes: once for the journal, once for the extent or the row; and a margin for the tree's own pages.
         let needed = 2 * byteCount
-        if growth > Self.ampleByteCount + needed {
-            isRefusing = false
-            admittedInCommit += needed
-            return true
-        }
-        countFree(environment)
+        let isAmple = growth > Self.ampleByteCount + needed
+        if !isAmple { countFree(environment) }
+        let left = growth + freeByteCount - admittedSinceCount - needed
+        let reserve = purpose == .records ? margin : margin / 2
         // Once something was refused, more must be free than was missing, or the store would be full and not full by turns.
-        isRefusing = growth + freeByteCount - admittedSinceCount - needed <= (isRefusing ? 2 * margin : margin)
-        if isRefusing { return false }
-        admittedSinceCount += needed
+        if !isAmple, left <= (refused.contains(purpose) ? 2 * reserve : reserve) {
+            refused.insert(purpose)
+            return false
+        }
+        refused.remove(purpose)
+        if !isAmple { admittedSinceCount += needed }
         admittedInCommit += needed
         return true
+    }
+
+    private mutating func lookUp(for purpose: Purpose, _ environment: Environment) {
+        guard !isCurrent else { return }
+        fileByteCount = environment.information().fileByteCount
+        // A commit without records asks the system for nothing most of the time.
+        guard purpose == .records || monotonicNs() - lookedUpNs > Self.knowledgeNs else { return }
+        refreshLimit()
+        isCurrent = true
     }
 
     /// A commit with `byteCount` bytes of records found no room where there seemed to be some, as under a quota that the system does
@@ -77,7 +94,7 @@ struct DiskBudget {
     /// the map is known.
     mutating func commitFailed(_ error: LMDBError, needing byteCount: Int, _ environment: Environment) {
         fileByteCount = environment.information().fileByteCount
-        isRefusing = true
+        refused = [.records, .state]
         refreshLimit()
         guard error != .mapFull else { return }
         let reached = fileByteCount + 2 * byteCount
@@ -105,6 +122,7 @@ struct DiskBudget {
     private var margin: Int { min(max(limit / 32, 1 << 20), 64 << 20) }
 
     private mutating func refreshLimit() {
+        lookedUpNs = monotonicNs()
         limit = min(maxBytes ?? .max, mapByteCount)
         var status = statvfs()
         // Where the file system cannot be asked, LMDB will say when it is full.
@@ -115,7 +133,7 @@ struct DiskBudget {
         limit = max(min(limit, fileByteCount + min(available - reserve, mapByteCount)), 0)
         guard let doubt else { return }
         // Where others have let go of something, or much time has passed, it is tried.
-        if available - doubt.available > 2 * margin || monotonicNs() >= doubt.untilNs {
+        if available - doubt.available > 2 * margin || lookedUpNs >= doubt.untilNs {
             self.doubt = nil
         } else {
             limit = min(limit, doubt.limit)

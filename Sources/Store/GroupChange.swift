@@ -82,6 +82,11 @@ public struct GroupChange: Sendable {
             + (pendingOffsets?.offsets.reduce(0) { $0 + OffsetChanged.byteCount($1.value) } ?? 0)
     }
 
+    /// Whether it only deletes.
+    var addsNothing: Bool {
+        pendingOffsets == nil && records.allSatisfy { $0.value == nil } && offsets.allSatisfy { $0.value == nil }
+    }
+
     /// Why the store cannot hold it; nil where it can.
     var refusal: StoreError? {
         guard groupID.utf8.count <= Self.groupIDByteCountMax else {

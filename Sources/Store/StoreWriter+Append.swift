@@ -104,11 +104,11 @@ extension StoreWriter {
         }
     }
 
-    /// Nil where a produce request may be written; else why not.
-    func admit(byteCount: Int) -> StoreError? {
+    /// Nil where so many bytes may be written, of a produce request unless it is said otherwise; else why not.
+    func admit(byteCount: Int, for purpose: DiskBudget.Purpose = .records) -> StoreError? {
         if case .stopped(let reason) = state { return .stopped(reason) }
-        if budget.admits(byteCount, environment) {
-            if case .full = state { become(.serving) }
+        if budget.admits(byteCount, for: purpose, environment) {
+            if purpose == .records, case .full = state { become(.serving) }
             return nil
         }
         let reason = budget.sentence

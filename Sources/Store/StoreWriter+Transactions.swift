@@ -67,7 +67,7 @@ extension StoreWriter {
     func change(_ changes: [TransactionChange], _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> StoreError? {
         if case .stopped(let reason) = state { return .stopped(reason) }
         for change in changes {
-            if let refusal = change.refusal ?? refusal(ofUnknown: change) { return refusal }
+            if let refusal = change.refusal ?? refusal(ofUnknown: change) ?? refusalForWantOfRoom(of: change) { return refusal }
         }
         for change in changes where change.applies?(transactions[change.transactionalID]?.state) ?? true {
             if let end = change.end { try self.end(end, &draft, &transaction) }
@@ -92,6 +92,15 @@ extension StoreWriter {
             }
         }
         return nil
+    }
+
+    /// An end is taken however little room is left, and so is what lets go of an id. But markers that belong to no transaction known
+    /// here come from whoever likes to send some, as records do.
+    private func refusalForWantOfRoom(of change: TransactionChange) -> StoreError? {
+        if change.transactionalID.isEmpty { return admit(byteCount: change.byteCount) }
+        guard let next = change.state, change.end == nil else { return nil }
+        let isOpen = transactions[change.transactionalID]?.state?.isOpen == true
+        return isOpen && !next.isOpen ? nil : admit(byteCount: change.byteCount, for: .state)
     }
 
     private func set(

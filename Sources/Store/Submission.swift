@@ -133,15 +133,16 @@ public final class Submission: Sendable {
     /// Changes of groups, in one commit with all else that comes at the time: all of them or none. No changes at all make a barrier,
     /// which is answered when everything submitted before it is on disk.
     ///
-    /// `finish` is told nil when they are; `tooLarge` where one is beyond the limits of `GroupChange`; else why nothing is written.
+    /// `finish` is told nil when they are; `tooLarge` where one is beyond the limits of `GroupChange`; `full` where hardly any room is left,
+    /// which deletions alone do not mind; else why nothing is written.
     public static func groups(_ changes: [GroupChange], lane: any Lane, finish: @escaping @Sendable (StoreError?) -> Void) -> Submission {
         Submission(.groups(changes, finish: finish), lane)
     }
 
     /// Steps of transactions, in one commit with all else that comes at the time: all of them or none. No changes at all make a barrier.
     ///
-    /// `finish` is told nil when they are on disk; `refused` or `tooLarge` where one cannot be; else why nothing is written. Admitted
-    /// also when there is no room for records.
+    /// `finish` is told nil when they are on disk; `refused` or `tooLarge` where one cannot be; `full` where hardly any room is left, which
+    /// ends do not mind unless they are of no transactional id; else why nothing is written.
     public static func transactions(
         _ changes: [TransactionChange], lane: any Lane, finish: @escaping @Sendable (StoreError?) -> Void
     ) -> Submission {

@@ -42,6 +42,25 @@ import Testing
         #expect(isAdmitted)
     }
 
+    /// Half of what records leave is for offsets and groups, the other half for what deletes. Once they were refused, more must be free.
+    @Test func stateGoesOnWhereRecordsAreRefusedUntilHalfOfTheReserveIsLeft() throws {
+        let limit = 1 << 23
+        func isAdmitted(leaving left: Int, for purpose: DiskBudget.Purpose, after refusals: [Int] = []) -> Bool {
+            var budget = budget(mapByteCount: limit)
+            let free = limit - environment.information().fileByteCount
+            for refused in refusals {
+                let isAdmitted = budget.admits((free - refused) / 2, for: purpose, environment)
+                #expect(!isAdmitted)
+            }
+            return budget.admits((free - left) / 2, for: purpose, environment)
+        }
+        #expect(isAdmitted(leaving: 1_100 << 10, for: .records) && isAdmitted(leaving: 1_100 << 10, for: .state))
+        #expect(!isAdmitted(leaving: 700 << 10, for: .records) && isAdmitted(leaving: 700 << 10, for: .state))
+        #expect(!isAdmitted(leaving: 400 << 10, for: .state))
+        #expect(!isAdmitted(leaving: 700 << 10, for: .state, after: [400 << 10]))
+        #expect(isAdmitted(leaving: 1_100 << 10, for: .state, after: [400 << 10]))
+    }
+
     @Test func theLeastOfAllLimitsHolds() {
         #expect(budget(mapByteCount: 1 << 23).limit == 1 << 23)
         #expect(budget(maxBytes: 1 << 22, mapByteCount: 1 << 23).limit == 1 << 22)

@@ -124,7 +124,7 @@ import Testing
                 for result in $0 where result.errorCode == .none { results.add("appended") }
                 results.add("failure")
             },
-            .beyondTheMap { results.add($0 == nil ? "changed" : "failure") },
+            .beyondTheMap(topic.partitions[0]) { results.add($0 == nil ? "changed" : "failure") },
         ])
         #expect(try results.all().allSatisfy { $0.contains("failure") })
         #expect(store.topics().map(\.name) == ["doomed", "t"])
@@ -138,6 +138,52 @@ import Testing
         #expect(try store.append(makeBatch([[8]]), to: next.partitions[2]).baseOffset == 0)
         store.close()
         #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+
+    /// Whoever fills the store with offsets, or with markers of transactions that nobody knows, is refused before a commit meets the end:
+    /// what deletes, and what ends a transaction that is known, still finds room.
+    @Test func theLastOfTheReserveIsForWhatMakesRoom() throws {
+        var options = smallOptions()
+        options.mapByteCount = 20 << 20
+        let store = try Store.open(directory: directory.path, options: options)
+        let topics = try ["full", "kept"].map { try store.makeTopic($0) }
+        let kept = topics[1].partitions[0]
+        let producer = TestProducer("a", producerID: 7)
+        try producer.send([[7]], to: kept, of: store)
+        try store.commit("mine", [topics[1].key(): 1])
+        _ = try fillForGood(store, topics[0].partitions[0], size: 200_000)
+        let markers = TransactionEnd(producerID: 99, producerEpoch: 0, isCommit: false, partitions: [kept.id])
+        let unknown = TransactionChange(transactionalID: "", state: nil, end: markers)
+        #expect(try store.step(unknown)?.errorCode == .kafkaStorageError)
+        let version = store.catalogVersion
+        let count = try fillWithOffsets(store, topics[1])
+        #expect(count > 10, "offsets are taken where records are not")
+        let begun = TestProducer("b", producerID: 8)
+        #expect(try store.step(TransactionChange(transactionalID: "b", state: begun.state))?.errorCode == .kafkaStorageError)
+        #expect(store.catalogVersion == version, "no commit failed: the store was never loaded again")
+        // What makes room, and what ends a transaction.
+        try producer.end(true, in: store)
+        #expect(kept.lastStableOffset == kept.highWatermark)
+        let deletion = GroupChange(groupID: "mine", offsets: [(topics[1].key(), nil)])
+        #expect(try store.change([deletion]) == nil && store.committedOffset("mine", topics[1].key()) == nil)
+        guard case .done = try store.administer(.deleteTopic(id: topics[0].id)) else { throw TestFailure("the topic was not deleted") }
+        try appendWhenThereIsRoom(store, kept, size: 200_000)
+        try store.commit("mine", [topics[1].key(): 2])
+        #expect(try store.step(unknown) == nil)
+        store.close()
+        #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+
+    /// Commits offsets of ever more groups until the store refuses them. Returns how many it took.
+    private func fillWithOffsets(_ store: Store, _ topic: Topic) throws -> Int {
+        let offset = CommittedOffset(offset: 1, metadata: String(repeating: "m", count: 4_000), commitTimeMs: 1)
+        for count in 0..<100_000 {
+            let error = try store.change([GroupChange(groupID: "g\(count)", offsets: [(topic.key(), offset)])])
+            guard let error else { continue }
+            guard case .full = error else { throw error }
+            return count
+        }
+        throw TestFailure("offsets are committed in a full store without end")
     }
 
     /// The file cannot grow beyond its map: records are refused before that, with a margin for what makes room.

@@ -35,11 +35,12 @@ extension Store {
 }
 
 extension Submission {
-    /// More than a map of 8 MiB holds. Changes of groups are admitted where there is no room for records, so its commit meets the end.
-    static func beyondTheMap(_ finish: @escaping @Sendable (StoreError?) -> Void) -> Submission {
-        let value = [UInt8](repeating: 1, count: GroupChange.valueByteCountMax)
-        let records = [1, 2, 3].map { (key: UInt8) in GroupRecord(key: [key], value: value) }
-        return .groups([GroupChange(groupID: "large", records: records)], lane: WaitingLane(), finish: finish)
+    /// More than a map of 8 MiB holds. Ends of transactions are admitted however little room there is, so its commit meets the end.
+    static func beyondTheMap(_ partition: Partition, _ finish: @escaping @Sendable (StoreError?) -> Void) -> Submission {
+        let markers = TransactionEnd(
+            producerID: 1_000, producerEpoch: 0, isCommit: true, partitions: Array(repeating: partition.id, count: 70_000))
+        let state = TransactionState(producerID: markers.producerID, producerEpoch: 0)
+        return .transactions([TransactionChange(transactionalID: "large", state: state, end: markers)], lane: WaitingLane(), finish: finish)
     }
 }
 

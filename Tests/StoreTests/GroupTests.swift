@@ -225,7 +225,7 @@ import Testing
                 ], lane: WaitingLane()
             ) { outcomes.add($0 == nil ? "done" : "failure") },
             .append([try makeAppend(topic.partitions[1], makeBatch([[1]]))], lane: WaitingLane()) { outcomes.add($0[0].errorCode == .none ? "done" : "failure") },
-            .beyondTheMap { outcomes.add($0 == nil ? "done" : "failure") },
+            .beyondTheMap(topic.partitions[0]) { outcomes.add($0 == nil ? "done" : "failure") },
         ])
         #expect(try outcomes.all() == ["failure", "failure", "failure"])
         #expect(store.committedOffsets(of: "g").mapValues(\.offset) == [topic.key(0): 99])

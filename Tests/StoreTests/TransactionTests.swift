@@ -197,7 +197,7 @@ import Testing
         store.submit([
             .transactions([ending], lane: WaitingLane()) { outcomes.add($0 == nil ? "done" : "failure") },
             .append([try makeAppend(topic.partitions[1], makeBatch([[1]]))], lane: WaitingLane()) { outcomes.add($0[0].errorCode == .none ? "done" : "failure") },
-            .beyondTheMap { outcomes.add($0 == nil ? "done" : "failure") },
+            .beyondTheMap(partition) { outcomes.add($0 == nil ? "done" : "failure") },
         ])
         #expect(try outcomes.all() == ["failure", "failure", "failure"])
         #expect(store.transaction("a") == before)

@@ -32,6 +32,7 @@ final class GroupService: Sendable {
     private let state: Mutex<State>
     private let store: Store
     private let logger: Logger
+    private let log: RateLimitedLog
     /// Where timers run, and writes that no request asked for come back to.
     private let lane: LoopLane
 
@@ -39,6 +40,7 @@ final class GroupService: Sendable {
         self.store = store
         self.lane = lane
         self.logger = logger
+        log = RateLimitedLog(logger)
         state = Mutex(State(coordinator: GroupCoordinator(options: options, topics: StoreTopics(store: store))))
     }
 
@@ -335,7 +337,7 @@ final class GroupService: Sendable {
                 if let next = state.writes.next(groupID) { submit(next, of: groupID, lane) }
                 return (batch.finishes, Ready())
             }
-            logger.warning("the group '\(groupID)' could not be written: \(error)")
+            log.warning(.unwrittenGroup, "the group '\(groupID)' could not be written: \(error)")
             let lost = state.writes.abandon(groupID)
             return (batch.finishes + lost, reload(groupID, &state))
         }
