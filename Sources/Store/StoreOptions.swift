@@ -14,6 +14,8 @@ public struct StoreOptions: Sendable {
     public var commitBytesMax = 16 << 20
     /// `producer.id.expiration.ms`
     public var producerExpirationMs: Int64 = 86_400_000
+    /// `lmbroker.producers.max`: how many producers are remembered, counted in each partition that they write to.
+    public var producersMax = 200_000
     /// `lmbroker.reader.warn.ms`: how long a snapshot may be held, by a backup or another process, before it is told.
     public var readerWarningMs: Int64 = 300_000
     public var topicDefaults = TopicSettings()

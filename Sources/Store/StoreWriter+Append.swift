@@ -59,7 +59,9 @@ extension StoreWriter {
             }
         }
         partition.state.added.append(Piece(batch, in: draft.sequence, at: draft.timeMs))
+        let producerCount = partition.state.producers.count
         partition.state.remember(batch, at: draft.timeMs)
+        if partition.state.producers.count > producerCount { try producerWasAdded(at: draft.timeMs, &transaction) }
         return baseOffset
     }
 

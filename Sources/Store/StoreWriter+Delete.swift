@@ -53,6 +53,7 @@ extension StoreWriter {
                 else { return }
                 try transaction.delete(PartitionKey(partition: partition.id), in: databases.partitions)
                 catalog.partitions[partition.id] = nil
+                producers.removed(partition.state.producers.count)
                 draft.catalogChanges.append(.forget(partition.id))
                 draft.isDirty = true
             } else if partition.state.hasAborted {

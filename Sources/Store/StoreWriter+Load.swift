@@ -19,6 +19,7 @@ extension StoreWriter {
         brokerConfigs = [String: String](image.brokerConfigs.configs)
         deletedTopics = image.deletedTopics
         for (id, loaded) in image.partitions { take(loaded, as: id, known[id]) }
+        producers.start(at: image.partitions.values.reduce(0) { $0 + $1.state.producers.count })
         for (id, loaded) in image.topics {
             let partitions = loaded.row.runs.flatMap(\.ids).compactMap { catalog.partitions[$0] }
             let topic = Topic(

@@ -249,22 +249,10 @@ extension StoreWriter {
                 try transaction.delete(key, in: databases.producers)
             }
         }
-        partition.state.staleProducers.removeAll(keepingCapacity: true)
+        partition.state.staleProducers.removeAll(keepingCapacity: partition.state.staleProducers.count <= 1_024)
         partition.state.asOf = draft.lastSequence
         partition.state.isRowBehindLogStart = false
         draft.isDirty = true
-    }
-
-    private func forgetExpiredProducers(of partition: Partition, now: Int64) {
-        // Rows are written often, and there may be many producers.
-        guard abs(now - partition.state.expiryLookedForMs) >= min(options.producerExpirationMs, 60_000) else { return }
-        partition.state.expiryLookedForMs = now
-        // A producer whose transaction is open is still to be told how it ended.
-        for (id, producer) in partition.state.producers
-        where now - producer.lastAppendTimeMs >= options.producerExpirationMs && producer.transactionStart < 0 {
-            partition.state.producers[id] = nil
-            partition.state.staleProducers.insert(id)
-        }
     }
 
     private func writeTopic(_ id: Uuid, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {

@@ -33,6 +33,7 @@ final class StoreWriter {
     var transactionsByProducer: [Int64: StoredTransaction] = [:]
     /// What open transactions will commit for groups, by producer id.
     var pendingOffsets: [Int64: PendingOffsets] = [:]
+    var producers = RememberedProducers()
     /// Partitions with at least an extent's worth of bytes in the journal.
     var sealQueue: Deque<Partition> = []
     /// Partitions with extents below their log start offset.

@@ -96,6 +96,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.readerWarningMs = configuration.readerWarningMs
         options.journalBytesMax = configuration.journalBytesMax
         options.producerExpirationMs = configuration.producerExpirationMs
+        options.producersMax = configuration.producersMax
         options.topicDefaults = configuration.topicDefaults
         options.onEvent = { event in
             switch event.severity {

@@ -44,6 +44,7 @@ public struct BrokerConfiguration: Sendable {
     public let fetchSessionsMax: Int
 
     public let producerExpirationMs: Int64
+    public let producersMax: Int
     /// nil: what the file system can spare less a reserve.
     public let storeBytesMax: Int?
     public let journalBytesMax: Int
@@ -95,6 +96,7 @@ public struct BrokerConfiguration: Sendable {
         fetchSessionsMax = try values.integer("max.incremental.fetch.session.cache.slots")
 
         producerExpirationMs = try values.integer("producer.id.expiration.ms")
+        producersMax = try values.integer("lmbroker.producers.max")
         storeBytesMax = try values.optional("lmbroker.store.max.bytes")
         journalBytesMax = try values.integer("lmbroker.journal.max.bytes")
         readerWarningMs = try values.integer("lmbroker.reader.warn.ms")

@@ -258,6 +258,11 @@ public enum BrokerKeys {
             "producer.id.expiration.ms", .store, .int(from: 1), default: "86400000",
             about: "How many milliseconds after its last append an idempotent producer is forgotten."),
         ConfigurationKey(
+            "lmbroker.producers.max", .store, .int(from: 1_000), default: "200000",
+            about:
+                "How many idempotent producers are remembered, counted in each partition that they write to; beyond it, those that have written nothing for the longest time and have no transaction open are forgotten early."
+        ),
+        ConfigurationKey(
             "lmbroker.store.max.bytes", .store, .long(from: 16 << 20),
             about:
                 "The disk budget, in bytes: near it producers are refused with KAFKA_STORAGE_ERROR, while reading and deleting go on. Without it: what the file system can spare less a reserve."
