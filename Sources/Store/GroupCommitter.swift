@@ -107,11 +107,11 @@ final class GroupCommitter: Sendable {
 
     /// As many submissions as one commit takes, at least one.
     private func nextGroup(_ waiting: inout Deque<Submission>) -> [Submission] {
-        var byteCount = 0
+        var weight = 0
         var count = 0
         while count < waiting.count {
-            byteCount += waiting[count].byteCount
-            if count > 0, byteCount > commitBytesMax { break }
+            weight += waiting[count].weight
+            if count > 0, weight > commitBytesMax { break }
             count += 1
         }
         let group = Array(waiting.prefix(count))

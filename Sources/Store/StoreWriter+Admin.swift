@@ -156,16 +156,17 @@ extension StoreWriter {
             return .failure(.unknownTopicOrPartition, "The partition does not exist.")
         }
         let now = wallClockMs()
-        let active = partition.state.producers.filter {
-            now - $0.value.lastAppendTimeMs < options.producerExpirationMs || $0.value.transactionStart >= 0
-        }
-        return .producers(
-            active.sorted { $0.key < $1.key }.map { id, state in
+        var active: [ProducerDescription] = []
+        active.reserveCapacity(partition.state.producers.count)
+        for (id, state) in partition.state.producers
+        where now - state.lastAppendTimeMs < options.producerExpirationMs || state.transactionStart >= 0 {
+            active.append(
                 ProducerDescription(
                     producerID: id, producerEpoch: Int32(state.epoch), lastSequence: state.lastSequence,
                     lastTimestamp: state.batches.last?.timestamp ?? state.lastAppendTimeMs, coordinatorEpoch: state.coordinatorEpoch,
-                    currentTransactionStartOffset: state.transactionStart)
-            })
+                    currentTransactionStartOffset: state.transactionStart))
+        }
+        return .producers(active)
     }
 
     // MARK: - Shared with the replay of the journal

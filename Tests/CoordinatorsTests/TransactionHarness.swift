@@ -142,7 +142,7 @@ struct TransactionHarness {
 
     func state(_ transactionalID: String = "t") -> String {
         let request = DescribeTransactionsRequest { $0.transactionalIDs = [transactionalID] }
-        return coordinator.describe(request) { ("s\($0.store)", Int32($0.id)) }.transactionStates[0].transactionState
+        return coordinator.describe(request).answer { ("s\($0.store)", Int32($0.id)) }.transactionStates[0].transactionState
     }
 
     /// Gives the id an epoch that would take long to get to.

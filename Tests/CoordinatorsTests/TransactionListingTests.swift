@@ -61,7 +61,7 @@ import Testing
         harness.end("open", commit: false, producerID: 101)
         func told(_ ending: Set<ExactString>) -> [String] {
             let request = DescribeTransactionsRequest { $0.transactionalIDs = ["done", "empty", "open", "later"] }
-            return harness.coordinator.describe(request, ending: ending) { _ in nil }.transactionStates.map(\.transactionState)
+            return harness.coordinator.describe(request, ending: ending).answer { _ in nil }.transactionStates.map(\.transactionState)
         }
         #expect(told(Set(exact: ["done", "empty", "open"])) == ["PrepareCommit", "Empty", "PrepareAbort", "Ongoing"])
         #expect(told([]) == ["CompleteCommit", "Empty", "CompleteAbort", "Ongoing"])
@@ -73,7 +73,7 @@ import Testing
     @Test func aTransactionIsDescribedWithItsPartitions() {
         let harness = harness()
         let request = DescribeTransactionsRequest { $0.transactionalIDs = ["open", "empty", "nobody", "", "open"] }
-        let described = harness.coordinator.describe(request) { $0.id == 9 ? nil : ("topic", Int32($0.id)) }.transactionStates
+        let described = harness.coordinator.describe(request).answer { $0.id == 9 ? nil : ("topic", Int32($0.id)) }.transactionStates
         #expect(described.map(\.transactionalID) == ["open", "empty", "nobody", ""])
         #expect(described.map(\.errorCode) == [.none, .none, .transactionalIDNotFound, .invalidRequest])
         #expect((described[0].transactionState, described[0].producerID, described[0].producerEpoch) == ("Ongoing", 101, 0))
@@ -88,7 +88,7 @@ import Testing
     @Test func partitionsOfTopicsThatAreGoneAreLeftOut() {
         let harness = harness()
         let request = DescribeTransactionsRequest { $0.transactionalIDs = ["open"] }
-        let described = harness.coordinator.describe(request) { $0.id == 1 ? nil : ("topic", Int32($0.id)) }
+        let described = harness.coordinator.describe(request).answer { $0.id == 1 ? nil : ("topic", Int32($0.id)) }
         #expect(described.transactionStates[0].topics.map(\.partitions) == [[2]])
     }
 }

@@ -60,6 +60,21 @@ final class Outcomes: Sendable {
         #expect(store.statistics().commitCount == before + 2)
     }
 
+    /// A commit takes few of the questions that the committer has to look long for: many do not hold up what others write.
+    @Test func longQuestionsAreSpreadOverCommits() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        let before = store.statistics().commitCount
+        let outcomes = Outcomes(6)
+        let question = { Submission.admin(.describeProducers(partition: partition.id), lane: WaitingLane()) { _ in outcomes.add("answer") } }
+        let write = { (value: UInt8) in
+            Submission.append([try makeAppend(partition, makeBatch([[value]]))], lane: WaitingLane()) { outcomes.add("\($0[0].baseOffset)") }
+        }
+        store.submit([try write(0), question(), question(), question(), question(), try write(1)])
+        #expect(try outcomes.all() == ["0", "answer", "answer", "answer", "answer", "1"])
+        #expect(store.statistics().commitCount == before + 2)
+    }
+
     /// Wake-ups are not lost: each submission after a pause of the thread is answered.
     @Test func manyThreadsAreAllAnswered() throws {
         let store = try Store.open(directory: directory.path, options: smallOptions())

@@ -22,7 +22,7 @@ extension Store {
         guard case .producers(let found) = try administer(.describeProducers(partition: partition.id)) else {
             throw TestFailure("the producers were not described")
         }
-        return found
+        return found.sorted { $0.producerID < $1.producerID }
     }
 
     /// What a consumer delivers that reads committed records only, from `offset` up to the last stable offset: the value at each offset.

@@ -170,13 +170,13 @@ final class TransactionService: Sendable {
     // MARK: - Administration
 
     func describe(_ request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
-        state.withLock { state in
-            state.coordinator.describe(request, ending: state.ending) { place in
-                guard let partition = store.partition(PartitionID(rawValue: place.id)), let topic = store.topic(id: partition.topicID) else {
-                    return nil
-                }
-                return (topic.name, partition.index)
+        // Names are looked up when others may decide again.
+        let described = state.withLock { $0.coordinator.describe(request, ending: $0.ending) }
+        return described.answer { place in
+            guard let partition = store.partition(PartitionID(rawValue: place.id)), let topic = store.topic(id: partition.topicID) else {
+                return nil
             }
+            return (topic.name, partition.index)
         }
     }
 
