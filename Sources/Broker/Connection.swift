@@ -24,8 +24,8 @@ final class Connection: ChannelDuplexHandler {
     /// The channel wants to read and was not let.
     private var isReadHeld = false
     private var isReading = false
-    /// A request is being worked on that the next ones must not overtake.
-    private var isHeld = false
+    /// The request that the next ones must not overtake.
+    private var heldBehind: Int?
     private var isTouched = false
     private var isDraining = false
     private var isClosing = false
@@ -178,7 +178,7 @@ final class Connection: ChannelDuplexHandler {
 
     /// Whether the client has to wait: it has enough under way, it does not read its answers, or the broker is full.
     private func isCongested() -> Bool {
-        if isHeld || answers.requestBytes > limits.requestBytesMax || answers.count >= limits.requestsMax { return true }
+        if heldBehind != nil || answers.requestBytes > limits.requestBytesMax || answers.count >= limits.requestsMax { return true }
         if answers.answerBytes > limits.answerBytesMax || context?.channel.isWritable == false { return true }
         guard broker.requestBytes.isExhausted else { return false }
         lane.awaitBudget(self)
@@ -215,26 +215,28 @@ final class Connection: ChannelDuplexHandler {
     /// Counts an answer that is being made elsewhere, so that not too many are at once.
     func expect(_ sequence: Int, _ byteCount: Int) { answers.expect(sequence, byteCount) }
 
-    /// Has the connection be congested until there is an answer.
-    func holdRequests(behind sequence: Int) { answers.expect(sequence, limits.answerBytesMax + 1) }
-
     /// A request whose answer waits for other clients takes no room that theirs may need.
     func releaseRequest(_ sequence: Int) { broker.requestBytes.giveBack(answers.release(sequence)) }
 
-    /// Takes no further request for a while.
-    func hold() { isHeld = true }
+    /// Takes no further request before `release`, or the answer to this one.
+    func hold(_ sequence: Int) { heldBehind = sequence }
 
-    /// The end of `hold`. The request that it was for takes `byteCount` bytes more than it did.
-    func release(_ sequence: Int, growing byteCount: Int) {
-        isHeld = false
+    /// The end of `hold`.
+    func release() {
+        heldBehind = nil
+        resume()
+    }
+
+    /// A request that is not answered yet takes `byteCount` bytes more than it did.
+    func grow(_ sequence: Int, by byteCount: Int) {
         guard context != nil else { return }
         broker.requestBytes.take(byteCount)
         answers.grow(sequence, by: byteCount)
-        resume()
     }
 
     /// Puts an answer into its place; it leaves when those before it have left.
     func answer(_ sequence: Int, _ answer: Answer) {
+        if heldBehind == sequence { heldBehind = nil }
         guard context != nil else { return broker.responseBytes.giveBack(answer.admittedBytes) }
         var answer = answer
         // Those before it may take their time.

@@ -52,18 +52,17 @@ final class Reply: Sendable {
     /// Says, on the connection's loop, how many bytes are being gathered for the answer.
     func expect(_ byteCount: Int) { connection.value.expect(sequence, byteCount) }
 
-    /// Says, on the connection's loop, that no request behind this one is begun before it is answered.
-    func holdLaterRequests() { connection.value.holdRequests(behind: sequence) }
-
     /// Says, on the connection's loop, that the answer waits for other clients, and that nobody holds the request's frame until then.
     func releaseRequest() { connection.value.releaseRequest(sequence) }
 
-    /// Has the connection take no further request until `release`, which those must not overtake. On the connection's loop.
-    func hold() { connection.value.hold() }
+    /// Has the connection begin none of the next requests before this one is answered, or `release`. On the connection's loop.
+    func hold() { connection.value.hold(sequence) }
 
-    /// The end of `hold`, on the connection's loop, before the reply is spent; what came of the request takes `byteCount` bytes of memory
-    /// besides its own.
-    func release(growing byteCount: Int) { connection.value.release(sequence, growing: byteCount) }
+    /// The end of `hold`, on the connection's loop.
+    func release() { connection.value.release() }
+
+    /// Says, on the connection's loop, that what came of the request takes `byteCount` bytes of memory besides its own.
+    func grow(by byteCount: Int) { connection.value.grow(sequence, by: byteCount) }
 
     /// The request asked for no answer.
     func none() { spend(Answer()) }

@@ -45,7 +45,7 @@ extension Call {
     /// - Parameter byteCount: Of the answer: a connection has only so much in the making at a time. Nil where nobody can say; then
     ///   nothing else that the connection asks is begun before it is answered.
     func offLoop(_ reply: Reply, expecting byteCount: Int? = nil, _ body: @escaping @Sendable () -> Void) {
-        if let byteCount { reply.expect(max(byteCount, 1 << 20)) } else { reply.holdLaterRequests() }
+        if let byteCount { reply.expect(max(byteCount, 1 << 20)) } else { reply.hold() }
         broker.readers.submit { state in
             guard case .active = state else { return reply.close("the broker is shutting down") }
             if reply.isInVain { return reply.none() }

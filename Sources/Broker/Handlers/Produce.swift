@@ -31,8 +31,9 @@ struct ProduceHandler: Handler {
             intake.open()
             call.lane.loop.execute { [intake] in
                 call.lane.beginTurn()
+                reply.grow(by: intake.madeByteCount)
                 submit(intake, request, call, reply)
-                reply.release(growing: intake.madeByteCount)
+                reply.release()
                 call.lane.endTurn()
             }
         }
