@@ -47,14 +47,6 @@ struct AnswerQueue {
         answerBytes += byteCount
     }
 
-    /// What the request carries has come to take `byteCount` bytes more.
-    mutating func grow(_ sequence: Int, by byteCount: Int) {
-        let index = sequence - firstSequence
-        guard slots.indices.contains(index), case .awaited(let requestBytes, let held, let expected) = slots[index] else { return }
-        slots[index] = .awaited(requestBytes: requestBytes + byteCount, heldBytes: held + byteCount, expectedBytes: expected)
-        self.requestBytes += byteCount
-    }
-
     /// The request is not in memory any more, though its answer is still awaited. Returns the bytes that were held.
     mutating func release(_ sequence: Int) -> Int {
         let index = sequence - firstSequence

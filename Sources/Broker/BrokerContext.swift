@@ -17,7 +17,8 @@ final class BrokerContext: Sendable {
     let lanes: [LoopLane]
     /// Threads for reading what may have to come from the disk.
     let readers: NIOThreadPool
-    /// Threads for opening what producers have compressed. Not more than there are loops: each may hold a hundred megabytes.
+    /// Threads for opening what producers have compressed. Not more than there are loops: each holds what comes out of a request,
+    /// and what was made of it.
     let openers: NIOThreadPool
     /// Bytes of requests that have no answer yet (`queued.max.request.bytes`).
     let requestBytes: ByteBudget

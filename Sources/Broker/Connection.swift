@@ -26,6 +26,8 @@ final class Connection: ChannelDuplexHandler {
     private var isReading = false
     /// The request that the next ones must not overtake.
     private var heldBehind: Int?
+    /// Of that request, when the client is gone: others still work on it.
+    private var orphanedBytes = 0
     private var isTouched = false
     private var isDraining = false
     private var isClosing = false
@@ -68,6 +70,7 @@ final class Connection: ChannelDuplexHandler {
         presence.leave()
         stash = nil
         lane.remove(self)
+        if let heldBehind { orphanedBytes = answers.release(heldBehind) }
         let abandoned = answers.abandon()
         broker.requestBytes.giveBack(abandoned.heldBytes)
         broker.responseBytes.giveBack(abandoned.admittedBytes)
@@ -219,24 +222,28 @@ final class Connection: ChannelDuplexHandler {
     func releaseRequest(_ sequence: Int) { broker.requestBytes.giveBack(answers.release(sequence)) }
 
     /// Takes no further request before `release`, or the answer to this one.
-    func hold(_ sequence: Int) { heldBehind = sequence }
+    func hold(_ sequence: Int) {
+        assert(heldBehind == nil, "a request was begun that had to wait")
+        heldBehind = sequence
+    }
 
     /// The end of `hold`.
-    func release() {
-        heldBehind = nil
+    func release(_ sequence: Int) {
+        endHold(sequence)
         resume()
     }
 
-    /// A request that is not answered yet takes `byteCount` bytes more than it did.
-    func grow(_ sequence: Int, by byteCount: Int) {
-        guard context != nil else { return }
-        broker.requestBytes.take(byteCount)
-        answers.grow(sequence, by: byteCount)
+    /// As `release`, where no further request is to be taken either.
+    func endHold(_ sequence: Int) {
+        guard heldBehind == sequence else { return }
+        heldBehind = nil
+        broker.requestBytes.giveBack(orphanedBytes)
+        orphanedBytes = 0
     }
 
     /// Puts an answer into its place; it leaves when those before it have left.
     func answer(_ sequence: Int, _ answer: Answer) {
-        if heldBehind == sequence { heldBehind = nil }
+        endHold(sequence)
         guard context != nil else { return broker.responseBytes.giveBack(answer.admittedBytes) }
         var answer = answer
         // Those before it may take their time.

@@ -53,7 +53,7 @@ struct ProduceIntake: Sendable {
     private let frame: Frame
     private let version: Int16
     private let acks: Int16
-    private let now = WallClock.nowMs
+    private var now = WallClock.nowMs
 
     /// As much may come out of all batches of a request: others wait for their turn meanwhile.
     private static let decompressedByteCountMax = 512 << 20
@@ -76,6 +76,8 @@ struct ProduceIntake: Sendable {
 
     /// Opens what is to be opened. What cannot be is refused.
     mutating func open() {
+        // It may have waited for its turn.
+        now = WallClock.nowMs
         var refused: Set<Int> = []
         for (index, settings) in unopened {
             do throws(ProduceRefusal) {
@@ -169,6 +171,9 @@ struct ProduceIntake: Sendable {
                 if rules.timestampType == .createTime {
                     header.maxTimestamp = plain.maxTimestamp
                     RecordBatchHeader.patch(batch, maxTimestamp: plain.maxTimestamp)
+                } else {
+                    RecordBatchHeader.patch(batch, logAppendTime: now)
+                    header = RecordBatchHeader(UnsafeRawBufferPointer(batch)) ?? header
                 }
                 return plain
             }

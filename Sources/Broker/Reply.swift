@@ -55,14 +55,12 @@ final class Reply: Sendable {
     /// Says, on the connection's loop, that the answer waits for other clients, and that nobody holds the request's frame until then.
     func releaseRequest() { connection.value.releaseRequest(sequence) }
 
-    /// Has the connection begin none of the next requests before this one is answered, or `release`. On the connection's loop.
+    /// Has the connection begin none of the next requests before this one is answered, or `release`. While it is handled, on the
+    /// connection's loop.
     func hold() { connection.value.hold(sequence) }
 
     /// The end of `hold`, on the connection's loop.
-    func release() { connection.value.release() }
-
-    /// Says, on the connection's loop, that what came of the request takes `byteCount` bytes of memory besides its own.
-    func grow(by byteCount: Int) { connection.value.grow(sequence, by: byteCount) }
+    func release() { connection.value.release(sequence) }
 
     /// The request asked for no answer.
     func none() { spend(Answer()) }
@@ -72,7 +70,10 @@ final class Reply: Sendable {
 
     func close(_ kind: RateLimitedLog.Reason, _ reason: String) {
         markSpent()
-        onLoop { $0.close(kind, "\($1.key) version \($1.version): \(reason)") }
+        onLoop {
+            $0.endHold($1.sequence)
+            $0.close(kind, "\($1.key) version \($1.version): \(reason)")
+        }
     }
 
     private func spend(_ answer: Answer) {

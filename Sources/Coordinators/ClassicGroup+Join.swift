@@ -43,15 +43,25 @@ extension ClassicGroup {
             return .groupMaxSizeReached
         }
         guard supports(request.protocolType, request.protocols) else { return .inconsistentGroupProtocol }
-        if environment.isFull, adds(request, caller) { return .coordinatorNotAvailable }
-        if request.memberID.isEmpty { return joinNew(request, caller, &environment, at: moment) }
+        let isRefusedRoom = environment.isFull && adds(request, caller)
+        if request.memberID.isEmpty {
+            return isRefusedRoom ? .coordinatorNotAvailable : joinNew(request, caller, &environment, at: moment)
+        }
         if pendingMembers[request.memberID] != nil {
             // Only dynamic members are sent away with an id.
             guard request.groupInstanceID == nil else { return .unknownMemberID }
+            if isRefusedRoom {
+                // The others do not wait for it.
+                remove(request.memberID, answering: .coordinatorNotAvailable)
+                completeJoinIfAllCame(environment.options, at: moment)
+                return .coordinatorNotAvailable
+            }
             addMember(request.memberID, request, caller, environment.options, at: moment)
             return nil
         }
-        return rejoin(request, caller, environment.options, at: moment)
+        let code = validate(request.memberID, request.groupInstanceID)
+        if code != .none { return code }
+        return isRefusedRoom ? .coordinatorNotAvailable : rejoin(request, caller, environment.options, at: moment)
     }
 
     /// `group.max.size`. During a rebalance those count who have come, so that a group above the limit shrinks to it.
@@ -116,8 +126,7 @@ extension ClassicGroup {
 
     /// A known member joins again: to take part in a rebalance, to begin one, or because an answer was lost.
     private mutating func rejoin(_ request: JoinGroupRequest, _ caller: Caller, _ options: GroupOptions, at moment: Moment) -> ErrorCode? {
-        let code = validate(request.memberID, request.groupInstanceID)
-        guard code == .none, let member = members[request.memberID] else { return code }
+        guard let member = members[request.memberID] else { return .unknownMemberID }
         switch state {
         case .empty: return .unknownMemberID
         case .preparingRebalance: break

@@ -136,7 +136,9 @@ extension ConsumerGroup {
         for profile: ConsumerMember.Profile, of known: ConsumerMember?, _ newPattern: PatternLookup.Found?, _ environment: GroupEnvironment
     ) throws(Refusal) {
         guard environment.isFull else { return }
-        if let known, newPattern == nil, profile.byteCount <= known.profile.byteCount { return }
+        // After a restart the group knows its members' patterns by their profiles alone.
+        let isPatternNew = newPattern != nil && known?.profile.topicPattern != profile.topicPattern
+        if let known, !isPatternNew, profile.byteCount <= known.profile.byteCount { return }
         throw Refusal(.coordinatorNotAvailable, "The groups of this broker hold all that they may of their members (lmbroker.groups.max.bytes).")
     }
 

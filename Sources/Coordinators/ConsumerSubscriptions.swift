@@ -43,6 +43,8 @@ struct ConsumerSubscriptions: Sendable {
     mutating func add(_ found: PatternLookup.Found, isOnly: Bool, at moment: Moment) {
         // The rest begins, or topics that have changed meanwhile would have it looked up once more here and now.
         if isOnly { (resolvedVersion, resolvedAtMs, restMs) = (found.version, moment.monotonicMs, found.restMs) }
+        // The others may be resolved as of later topics, which this one is still to be held against.
+        if found.version != resolvedVersion { resolvedVersion = nil }
         resolved[found.pattern.text] = Resolved(pattern: found.pattern, names: found.names, version: found.version)
         countBytes()
     }

@@ -25,7 +25,7 @@ struct DiskBudget {
     private var admittedSinceCount = 0
     /// Bytes admitted for the commit being made, which no count of free pages knows of.
     private var admittedInCommit = 0
-    /// The limit and the file's size are looked up once for each commit: nothing of it is in the file before its end.
+    /// The limit and the file's size are looked up once for each commit that has records: nothing of it is in the file before its end.
     private var isCurrent = false
     private var lookedUpNs: UInt64 = 0
     private var available = 0

@@ -82,9 +82,10 @@ public struct GroupChange: Sendable {
             + (pendingOffsets?.offsets.reduce(0) { $0 + OffsetChanged.byteCount($1.value) } ?? 0)
     }
 
-    /// Whether it only deletes.
-    var addsNothing: Bool {
-        pendingOffsets == nil && records.allSatisfy { $0.value == nil } && offsets.allSatisfy { $0.value == nil }
+    /// Whether it deletes: offsets, or records, such as those of members that leave, beside which the group itself is written anew.
+    var makesRoom: Bool {
+        guard pendingOffsets == nil, offsets.allSatisfy({ $0.value == nil }) else { return false }
+        return records.isEmpty || records.contains { $0.value == nil }
     }
 
     /// Why the store cannot hold it; nil where it can.

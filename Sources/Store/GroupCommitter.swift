@@ -110,7 +110,7 @@ final class GroupCommitter: Sendable {
         var weight = 0
         var count = 0
         while count < waiting.count {
-            weight += waiting[count].weight
+            weight += writer.weight(of: waiting[count])
             if count > 0, weight > commitBytesMax { break }
             count += 1
         }

@@ -6,13 +6,13 @@ extension StoreWriter {
     /// Journals the changes of one submission, all of them or none; returns why none.
     ///
     /// However many entries they take, all are of this commit. Admitted also when there is no room for records, until little is left
-    /// of the reserve; what only deletes always is.
+    /// of the reserve; what deletes always is.
     func change(_ changes: [GroupChange], _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) -> StoreError? {
         if case .stopped(let reason) = state { return .stopped(reason) }
         for change in changes {
             if let refusal = change.refusal { return refusal }
         }
-        let addedByteCount = changes.reduce(0) { $0 + ($1.addsNothing ? 0 : $1.byteCount) }
+        let addedByteCount = changes.reduce(0) { $0 + ($1.makesRoom ? 0 : $1.byteCount) }
         if addedByteCount > 0, let refusal = admit(byteCount: addedByteCount, for: .state) { return refusal }
         for change in changes {
             if let pending = change.pendingOffsets, let refusal = refusal(of: pending, groupID: change.groupID) { return refusal }

@@ -180,12 +180,6 @@ public final class Submission: Sendable {
         }
     }
 
-    /// What it counts for among what one commit takes, in bytes of records. Looking through the producers of a partition may take the
-    /// committer as long as it takes to write some MiB: 25 ms for 200,000 of them, so that two of them hold up a commit for 50 ms at worst.
-    var weight: Int {
-        if case .admin(.describeProducers, _) = work { 8 << 20 } else { byteCount }
-    }
-
     func fail(_ error: StoreError) {
         switch work {
         case .append(let appends, _):

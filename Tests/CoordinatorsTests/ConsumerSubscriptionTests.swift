@@ -109,6 +109,25 @@ import Testing
         #expect(harness.named(harness.beat("a", 1)) == ["t1": [0], "t2": [0]])
     }
 
+    /// Another member's heartbeat has seen the topics that a lookup has not.
+    @Test func aLookupOlderThanTheGroupsIsHeldAgainstTheNewTopics() {
+        var harness = ConsumerHarness(ConsumerTopics(["t1": 1, "x1": 1]))
+        harness.join("a", [], pattern: "x.*")
+        let lookup = PatternLookup("t.*", among: harness.topics)
+        harness.topics.create("t2", 1)
+        harness.wait(1_000)
+        harness.beat("a", 1)
+        let request = ConsumerGroupHeartbeatRequest {
+            ($0.groupID, $0.memberID, $0.rebalanceTimeoutMs) = (ConsumerHarness.groupID, "b", 60_000)
+            ($0.subscribedTopicRegex, $0.topicPartitions) = ("t.*", [])
+        }
+        let joined = harness.perform({ $0.consumerHeartbeat(request, $1, lookup, at: $2) }, version: 1)
+        #expect(joined?.errorCode == ErrorCode.none)
+        harness.wait(1_000)
+        harness.beat("b", harness.described("b")?.memberEpoch ?? -1)
+        #expect(harness.described("b")?.targetAssignment.named == ["t1": [0], "t2": [0]])
+    }
+
     @Test func aPatternThatNobodyLookedUpIsToBeAskedForAgain() {
         var harness = ConsumerHarness(ConsumerTopics(["t1": 1]))
         let request = ConsumerGroupHeartbeatRequest {

@@ -66,6 +66,32 @@ import Testing
         #expect(joinStrangers(harness).contains(.coordinatorNotAvailable))
         #expect(harness.error(harness.join { $0.instance = "i" }) == ErrorCode.none)
         #expect(harness.error(harness.join { $0.instance = "another" }) == .coordinatorNotAvailable)
+        // Who is out is told that, and not to come again as who it was.
+        #expect(harness.error(harness.join { $0.memberID = "expired" }) == .unknownMemberID)
+        #expect(harness.error(harness.join { ($0.instance, $0.memberID) = ("i", memberID) }) == .fencedInstanceID)
+    }
+
+    /// Nor do the others wait for it.
+    @Test func whoWasGivenAnIDAndFindsNoRoomIsForgotten() {
+        let harness = GroupHarness(Self.options)
+        let memberID = harness.joinAnswer(harness.join { $0.groupID = "g" })?.memberID ?? ""
+        #expect(!memberID.isEmpty)
+        #expect(joinStrangers(harness).contains(.coordinatorNotAvailable))
+        #expect(harness.error(harness.join { $0.memberID = memberID }) == .coordinatorNotAvailable)
+        #expect(harness.error(harness.join { $0.memberID = memberID }) == .unknownMemberID)
+    }
+
+    /// What is known of their patterns is lost with the broker; what they have said is not.
+    @Test func membersWithPatternsComeBackToAFullBroker() throws {
+        var harness = ConsumerHarness(ConsumerTopics(["t1": 1]), options: Self.options)
+        harness.join("a", [], pattern: "t.*")
+        for number in 0..<1_000 where harness.coordinator.environment.isFull == false {
+            harness.join("s\(number)", (0..<100).map { "u\(number).\($0)" })
+        }
+        try harness.restart()
+        #expect(harness.coordinator.environment.isFull)
+        #expect(harness.join("a", [], pattern: "t.*").errorCode == .none)
+        #expect(harness.join("a", [], pattern: "u.*").errorCode == .coordinatorNotAvailable)
     }
 
     @Test func membersOfTheConsumerProtocolCount() {

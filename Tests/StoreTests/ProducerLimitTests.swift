@@ -1,4 +1,3 @@
-import Glibc
 import KafkaProtocol
 import LMDB
 import Testing
@@ -23,8 +22,13 @@ import Testing
             let batch = try makeBatch([[1]], producerID: id, epoch: 0, sequence: sequence)
             #expect(try store.append(batch, to: partition).errorCode == .none)
         }
-        // What is older is told by the clock.
-        usleep(3_000)
+        awaitNextMillisecond()
+    }
+
+    /// What is older is told by the clock.
+    private func awaitNextMillisecond() {
+        let now = wallClockMs()
+        while wallClockMs() == now {}
     }
 
     private func ids(_ store: Store, _ partition: Partition) throws -> [Int64] { try store.describeProducers(partition).map(\.producerID) }
@@ -53,17 +57,32 @@ import Testing
         #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
     }
 
+    @Test func aLowerLimitIsComeDownTo() throws {
+        var many = options()
+        many.producersMax = 1_000
+        var store = try Store.open(directory: directory.path, options: many)
+        try write(0..<500, to: store.makeTopic("t").partitions[0], of: store)
+        store.close()
+        store = try Store.open(directory: directory.path, options: options())
+        let partition = try #require(store.topic(named: "t")).partitions[0]
+        #expect(try ids(store, partition).count == 500)
+        try write(1_000..<1_200, to: partition, of: store)
+        #expect(try ids(store, partition).count <= Self.limit * 9 / 8)
+        #expect(try ids(store, partition).suffix(8) == Array(1_192..<1_200))
+        store.close()
+    }
+
     /// Markers of producers that nobody knows leave something to remember, too.
     @Test func openTransactionsStayAndMarkersCount() throws {
         let store = try Store.open(directory: directory.path, options: options())
         let partition = try store.makeTopic("t").partitions[0]
         let producer = TestProducer("a", producerID: 1)
         try producer.send([[9]], to: partition, of: store)
-        usleep(3_000)
+        awaitNextMillisecond()
         for id in 100..<400 {
             let end = TransactionEnd(producerID: Int64(id), producerEpoch: 0, isCommit: false, partitions: [partition.id])
             #expect(try store.step(TransactionChange(transactionalID: "", state: nil, end: end)) == nil)
-            if id % 50 == 0 { usleep(3_000) }
+            if id % 50 == 0 { awaitNextMillisecond() }
         }
         let known = try store.describeProducers(partition)
         #expect(known.count <= Self.limit * 9 / 8)

@@ -116,20 +116,20 @@ final class GroupService: Sendable {
 
     /// Returns the answers that may leave, and whether `reply` waits for a later decision.
     private func decide(_ call: Call, _ reply: Reply, _ empty: GroupResponse, _ decision: Decision) -> (Ready, waits: Bool) {
-        state.withLock { state in
-            guard !state.isStopped else { return ([(reply, empty.failing(.notCoordinator))], false) }
+        let (ready, waits, fullGroupID) = state.withLock { state -> (Ready, Bool, String?) in
+            guard !state.isStopped else { return ([(reply, empty.failing(.notCoordinator))], false, nil) }
             state.nextToken += 1
             let token = RequestToken(rawValue: state.nextToken)
             state.waiting[token] = reply
             let caller = Caller(
                 token: token, clientID: call.header.clientID ?? "", clientHost: "/\(call.peer.host)", version: call.header.version)
             let effects = decision(&state.coordinator, caller, .now)
-            if effects.replies.contains(where: { $0.response.errorCode == .coordinatorNotAvailable }) {
-                call.broker.log.warning(.groupsFull, "refused \(call.peer) room in the group '\(effects.groupID)': see lmbroker.groups.max.bytes")
-            }
+            let isFull = effects.replies.contains { $0.response.errorCode == .coordinatorNotAvailable }
             let ready = settle(effects, call.lane, &state)
-            return (ready, state.waiting[token] != nil)
+            return (ready, state.waiting[token] != nil, isFull ? effects.groupID : nil)
         }
+        if let fullGroupID { log.warning(.groupsFull, "refused \(call.peer) room in the group '\(fullGroupID)': see lmbroker.groups.max.bytes") }
+        return (ready, waits)
     }
 
     /// Submits what is to be written, and returns the answers that need not wait for it.

@@ -18,7 +18,7 @@ struct DescribeProducersHandler: Handler {
         reply.expect(Self.bytesExpected)
         let gathering = Gathering([(place: Place, outcome: AdminOutcome)](), count: asked.count) { found in
             // There may be very many.
-            call.offLoop(reply) { reply.send(Self.answer(response, found)) }
+            call.offLoop(reply, expecting: 0) { reply.send(Self.answer(response, found)) }
         }
         for (partition, place) in asked {
             call.lane.submit(

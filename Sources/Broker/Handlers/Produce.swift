@@ -1,3 +1,4 @@
+internal import Dispatch
 internal import KafkaProtocol
 internal import NIOCore
 internal import NIOPosix
@@ -25,26 +26,36 @@ struct ProduceHandler: Handler {
     /// its batches must come into their partitions in order.
     private func open(_ intake: ProduceIntake, _ request: ProduceRequest, _ call: Call, _ reply: Reply) {
         reply.hold()
+        let budget = call.broker.requestBytes
         call.broker.openers.submit { state in
             guard case .active = state else { return reply.close("the broker is shutting down") }
             var intake = intake
             intake.open()
+            let isWritten = DispatchSemaphore(value: 0)
+            budget.take(intake.madeByteCount)
             call.lane.loop.execute { [intake] in
                 call.lane.beginTurn()
-                reply.grow(by: intake.madeByteCount)
-                submit(intake, request, call, reply)
+                submit(intake, request, call, reply) {
+                    budget.giveBack(intake.madeByteCount)
+                    isWritten.signal()
+                }
                 reply.release()
                 call.lane.endTurn()
             }
+            // A small request may be made large, and sooner than the disk takes it.
+            if budget.isExhausted { isWritten.wait() }
         }
     }
 
-    /// Puts what is not refused into the store's inbox. On the loop.
-    private func submit(_ intake: ProduceIntake, _ request: ProduceRequest, _ call: Call, _ reply: Reply) {
+    /// Puts what is not refused into the store's inbox, on the loop; `finished` is called once it is on disk, or will not be.
+    private func submit(
+        _ intake: ProduceIntake, _ request: ProduceRequest, _ call: Call, _ reply: Reply, finished: @escaping @Sendable () -> Void = {}
+    ) {
         var intake = intake
         if intake.appends.contains(where: \.header.isTransactional) { intake.refuse(Self.strangers(intake.appends, request.transactionalID, call)) }
         let topics = request.topicData
         let finish: @Sendable ([AppendResult]) -> Void = { [refusals = intake.refusals] results in
+            finished()
             Self.answer(topics, results, refusals, acks: request.acks, reply)
         }
         // Even a request with nothing to append is answered in its turn, at once.

@@ -52,15 +52,6 @@ import Testing
         #expect(queue.requestBytes == 0)
         #expect(queue.release(third) == 0)
     }
-
-    @Test func whatWasMadeOfARequestCountsUntilItIsAnswered() {
-        var queue = AnswerQueue()
-        let first = queue.reserve(requestBytes: 100)
-        queue.grow(first, by: 1000)
-        #expect(queue.requestBytes == 1100)
-        #expect(queue.fill(first, answer(1)) == 1100)
-        #expect(queue.requestBytes == 0)
-    }
 }
 
 @Suite struct AnswerWriterTests {

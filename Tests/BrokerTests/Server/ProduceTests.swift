@@ -130,17 +130,48 @@ import Testing
         }
     }
 
-    /// A producer that wants no answer may hang up at once.
+    /// An answer that comes meanwhile lets nothing pass that waits for another request.
+    @Test func anEarlierAnswerEndsNoHoldOfALaterRequest() async throws {
+        try await TestBroker.with(["num.network.threads=1"]) { broker in
+            try await broker.createTopic("opened", configs: ["compression.type": "zstd"])
+            let (kept, changed) = (try compressed(.zstd), try compressed(.gzip))
+            let mayGo = DispatchSemaphore(value: 0)
+            defer { mayGo.signal() }
+            broker.server.context.openers.submit { _ in mayGo.wait() }
+            let (slow, other) = (try broker.connect(), try broker.connect())
+            let question = DescribeProducersRequest {
+                $0.topics = [DescribeProducersRequest.Topic { ($0.name, $0.partitionIndexes) = ("opened", [0]) }]
+            }
+            let asked = try slow.send(question)
+            let ids = try [changed, kept].map { try slow.send(ProduceRequest("opened", batch: $0), version: 9, records: $0) }
+            _ = try slow.receive(DescribeProducersRequest.self, correlationID: asked)
+            let first = try other.ask(ProduceRequest("opened", batch: kept), version: 9, records: kept)
+            #expect(first.responses[0].partitionResponses[0].baseOffset == 0)
+            mayGo.signal()
+            let offsets = try ids.map { id in
+                try slow.receive(ProduceRequest.self, version: 9, correlationID: id).responses[0].partitionResponses[0].baseOffset
+            }
+            #expect(offsets == [1, 2])
+        }
+    }
+
+    /// A producer that wants no answer may hang up at once. Until what it sent is in the store it takes room.
     @Test func whatIsBeingOpenedIsAppendedThoughItsClientIsGone() async throws {
         try await TestBroker.with { broker in
             let topic = try await broker.createTopic("gone", configs: ["compression.type": "lz4"])
             let one = try batch(["a"])
+            let mayGo = DispatchSemaphore(value: 0)
+            defer { for _ in 0..<2 { mayGo.signal() } }
+            for _ in 0..<2 { broker.server.context.openers.submit { _ in mayGo.wait() } }
             var client: WireClient? = try broker.connect()
             try client?.send(ProduceRequest("gone", batch: one, acks: 0), version: 9, records: one)
+            while broker.server.context.requestBytes.usedBytes == 0 { await Task.yield() }
             client = nil
-            while topic.partitions[0].highWatermark == 0 { await Task.yield() }
             while await broker.server.connectionCount() > 0 { await Task.yield() }
-            #expect(broker.server.context.requestBytes.usedBytes == 0)
+            #expect(broker.server.context.requestBytes.usedBytes >= one.count)
+            for _ in 0..<2 { mayGo.signal() }
+            while topic.partitions[0].highWatermark == 0 { await Task.yield() }
+            while broker.server.context.requestBytes.usedBytes > 0 { await Task.yield() }
         }
     }
 
