@@ -41,8 +41,6 @@ struct ProduceIntake: Sendable {
     private(set) var appends: [Append] = []
     /// Why the others may not, by their place in the request.
     private(set) var refusals: [Int: ProduceRefusal] = [:]
-    /// Where in the request `appends` stand.
-    private(set) var places: [Int] = []
     /// Of the frames that were made for batches in another codec.
     private(set) var madeByteCount = 0
     private var placeCount = 0
@@ -64,7 +62,6 @@ struct ProduceIntake: Sendable {
         acks = request.acks
         let count = request.topicData.reduce(0) { $0 + $1.partitionData.count }
         appends.reserveCapacity(count)
-        places.reserveCapacity(count)
         for data in request.topicData {
             let topic = call.broker.store.topic(named: data.name)
             for partition in data.partitionData { take(partition, of: topic) }
@@ -78,36 +75,30 @@ struct ProduceIntake: Sendable {
     mutating func open() {
         // It may have waited for its turn.
         now = WallClock.nowMs
-        var refused: Set<Int> = []
+        var refused: [Int: ProduceRefusal] = [:]
         for (index, settings) in unopened {
             do throws(ProduceRefusal) {
                 appends[index] = try open(appends[index], settings)
             } catch {
-                refusals[places[index]] = error
-                refused.insert(index)
+                refused[index] = error
             }
         }
         unopened = []
-        drop(refused)
+        refuse(refused)
     }
 
     /// Refuses some of the appends, by their indexes.
-    mutating func refuse(_ reasons: [Int: ProduceRefusal]) {
-        for (index, reason) in reasons { refusals[places[index]] = reason }
-        drop(Set(reasons.keys))
-    }
-
-    private mutating func drop(_ refused: Set<Int>) {
+    mutating func refuse(_ refused: [Int: ProduceRefusal]) {
         guard !refused.isEmpty else { return }
-        let kept = appends.indices.filter { !refused.contains($0) }
-        (appends, places) = (kept.map { appends[$0] }, kept.map { places[$0] })
+        let places = (0..<placeCount).filter { refusals[$0] == nil }
+        for (index, refusal) in refused { refusals[places[index]] = refusal }
+        appends = appends.indices.filter { refused[$0] == nil }.map { appends[$0] }
     }
 
     private mutating func take(_ partition: ProduceRequest.Partition, of topic: Topic?) {
         defer { placeCount += 1 }
         do throws(ProduceRefusal) {
             appends.append(try append(partition, to: topic))
-            places.append(placeCount)
         } catch {
             refusals[placeCount] = error
         }
