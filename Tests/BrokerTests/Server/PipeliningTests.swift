@@ -100,26 +100,33 @@ import Testing
         #expect(answers.allSatisfy { $0.errorCode == .none })
     }
 
-    /// Sends a request a hundred times at once while the committer tells nobody of what it has done, and sees how many the broker takes
-    /// meanwhile, where each expects so long an answer. Returns the answers.
+    /// Asks while the committer tells nobody of what it has done, where each request expects so long an answer. Returns the answers.
     private func askOften<R: Request>(_ request: R, version: Int16, expecting byteCount: Int) async throws -> [R.Response] {
         try await TestBroker.with { broker in
             let topic = try await broker.createTopic("asked")
             let gate = Gate()
             broker.store.submit([.admin(.describeProducers(partition: topic.partitions[0].id), lane: gate) { _ in }])
-            let frames = (1...100).map { encodeRequest(request, correlationID: $0, clientID: "test", version: version).bytes }
-            let client = try broker.connect()
-            try client.write(Array(frames.joined()))
-            let taken = broker.server.context.requestBytes
-            while taken.usedBytes == 0 { await Task.yield() }
-            // Behind what the loop does now.
-            _ = await broker.parkedFetchCount()
-            // A frame is counted without its length.
-            let underWay = taken.usedBytes / (frames[0].count - 4)
-            #expect(underWay <= broker.server.context.connectionLimits.answerBytesMax / byteCount + 1)
-            gate.open()
-            return try (1...100).map { try client.receive(R.self, version: version, correlationID: $0) }
+            let (taken, answers) = try await ask(broker, request, version) { gate.open() }
+            #expect(taken <= broker.server.context.connectionLimits.answerBytesMax / byteCount + 1)
+            return answers
         }
+    }
+
+    /// Sends a request a hundred times at once. Returns how many the broker takes before it may go on, and the answers.
+    private func ask<R: Request>(
+        _ broker: TestBroker, _ request: R, _ version: Int16, goOn: () -> Void
+    ) async throws -> (taken: Int, answers: [R.Response]) {
+        let frames = (1...100).map { encodeRequest(request, correlationID: $0, clientID: "test", version: version).bytes }
+        let client = try broker.connect()
+        try client.write(Array(frames.joined()))
+        let taken = broker.server.context.requestBytes
+        while taken.usedBytes == 0 { await Task.yield() }
+        // Behind what the loop does now.
+        _ = await broker.parkedFetchCount()
+        // A frame is counted without its length.
+        let count = taken.usedBytes / (frames[0].count - 4)
+        goOn()
+        return (count, try (1...100).map { try client.receive(R.self, version: version, correlationID: $0) })
     }
 
     /// How long an answer about groups gets is known when it is made.
@@ -129,25 +136,13 @@ import Testing
         #expect(try await countTaken(of: ListGroupsRequest()) == 1)
     }
 
-    /// Sends a request a hundred times at once while no thread is free to answer it. Returns how many the broker takes meanwhile.
+    /// Asks while no thread is free to answer. Returns how many requests the broker takes meanwhile.
     private func countTaken<R: Request>(of request: R) async throws -> Int {
         try await TestBroker.with(["num.io.threads=1"]) { broker in
             let gate = DispatchSemaphore(value: 0)
             defer { gate.signal() }
             broker.server.context.readers.submit { _ in gate.wait() }
-            let version = R.versions.upperBound
-            let frames = (1...100).map { encodeRequest(request, correlationID: $0, clientID: "test", version: version).bytes }
-            let client = try broker.connect()
-            try client.write(Array(frames.joined()))
-            let taken = broker.server.context.requestBytes
-            while taken.usedBytes == 0 { await Task.yield() }
-            // Behind what the loop does now.
-            _ = await broker.parkedFetchCount()
-            // A frame is counted without its length.
-            let count = taken.usedBytes / (frames[0].count - 4)
-            gate.signal()
-            for correlationID in Int32(1)...100 { _ = try client.receive(R.self, version: version, correlationID: correlationID) }
-            return count
+            return try await ask(broker, request, R.versions.upperBound) { gate.signal() }.taken
         }
     }
 
