@@ -58,8 +58,8 @@ final class BrokerContext: Sendable {
         connectionLimits = ConnectionLimits(current)
         fetchBytesMax = min(current.fetchBytesMax, Self.fetchBytesCeiling)
         fetchSessions = FetchSessions(slotCount: current.fetchSessionsMax)
-        transactions = TransactionService(store: store, options: current.transactions, lane: lanes[0], logger: logger)
-        groups = GroupService(store: store, options: current.groups, lane: lanes[0], logger: logger)
+        transactions = TransactionService(store: store, options: current.transactions, lane: lanes[0], logger: logger, log: log)
+        groups = GroupService(store: store, options: current.groups, lane: lanes[0], logger: logger, log: log)
     }
 
     /// The lane of `loop`, which is one of the broker's.

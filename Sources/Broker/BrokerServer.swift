@@ -55,10 +55,11 @@ public final class BrokerServer: Sendable {
         configuration: LiveConfiguration, store: Store, logger: Logger, handlers: [any Handler]
     ) async throws -> BrokerServer {
         let current = configuration.current
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: current.eventLoopCount ?? System.coreCount)
+        let loopCount = current.eventLoopCount ?? System.coreCount
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: loopCount)
         let readers = NIOThreadPool(numberOfThreads: current.readerThreadCount)
         readers.start()
-        let openers = NIOThreadPool(numberOfThreads: current.eventLoopCount ?? System.coreCount)
+        let openers = NIOThreadPool(numberOfThreads: loopCount)
         openers.start()
         let context = BrokerContext(
             store: store, configuration: configuration, logger: logger, handlers: handlers, loops: Array(group.makeIterator()),

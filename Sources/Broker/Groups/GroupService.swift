@@ -36,11 +36,11 @@ final class GroupService: Sendable {
     /// Where timers run, and writes that no request asked for come back to.
     private let lane: LoopLane
 
-    init(store: Store, options: GroupOptions, lane: LoopLane, logger: Logger) {
+    init(store: Store, options: GroupOptions, lane: LoopLane, logger: Logger, log: RateLimitedLog) {
         self.store = store
         self.lane = lane
         self.logger = logger
-        log = RateLimitedLog(logger)
+        self.log = log
         state = Mutex(State(coordinator: GroupCoordinator(options: options, topics: StoreTopics(store: store))))
     }
 

@@ -42,11 +42,11 @@ final class TransactionService: Sendable {
     /// Producer ids reserved at one time.
     private static let producerIDsReserved = 100
 
-    init(store: Store, options: TransactionOptions, lane: LoopLane, logger: Logger) {
+    init(store: Store, options: TransactionOptions, lane: LoopLane, logger: Logger, log: RateLimitedLog) {
         self.store = store
         self.lane = lane
         self.logger = logger
-        log = RateLimitedLog(logger)
+        self.log = log
         state = Mutex(State(coordinator: TransactionCoordinator(options: options)))
     }
 
