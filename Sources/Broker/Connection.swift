@@ -167,6 +167,7 @@ final class Connection: ChannelDuplexHandler {
         }
         let sequence = answers.reserve(requestBytes: frame.byteCount)
         broker.requestBytes.take(frame.byteCount)
+        lane.loneClient.noteRequest(of: id, waitingCount: answers.count)
         let reply = Reply(header, sequence: sequence, connection: NIOLoopBound(self, eventLoop: lane.loop))
         let call = Call(
             header: header, frame: frame, peer: peer, advertised: advertised, lane: lane, connection: id, broker: broker)

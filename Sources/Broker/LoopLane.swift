@@ -18,6 +18,8 @@ final class LoopLane: Lane, @unchecked Sendable {
     private var submissions: [Submission] = []
     /// Connections that wait for the broker's request budget.
     private var congested: [ConnectionID: Connection] = [:]
+    /// Who has sent the last requests, if it was one client alone.
+    var loneClient = LoneClient()
     /// How many scopes are open that end in `settle`.
     private var openTurns = 0
 
@@ -65,16 +67,23 @@ final class LoopLane: Lane, @unchecked Sendable {
     private func settle() {
         openTurns += 1
         while !submissions.isEmpty || !touched.isEmpty {
-            if !submissions.isEmpty {
-                store.submit(submissions)
-                submissions.removeAll(keepingCapacity: true)
-            }
+            if !submissions.isEmpty { submitGathered() }
             var turn: [Connection] = []
             swap(&turn, &touched)
             // Flushing may make room for requests that had to wait, and those touch connections anew.
             for connection in turn { connection.flush() }
         }
         openTurns -= 1
+    }
+
+    /// What a lone client waits for is committed here: there is nobody whom that would keep waiting.
+    private func submitGathered() {
+        if submissions.count == 1, loneClient.isAlone, submissions[0].isSmallAppend {
+            store.submitLone(submissions.removeLast())
+        } else {
+            store.submit(submissions)
+            submissions.removeAll(keepingCapacity: true)
+        }
     }
 
     // MARK: From the store
@@ -86,12 +95,15 @@ final class LoopLane: Lane, @unchecked Sendable {
     func watch(_ isWatching: Bool) { watching.store(isWatching, ordering: .sequentiallyConsistent) }
 
     func deliver(_ finished: [Submission], changed: [PartitionID]) {
-        loop.execute {
-            self.beginTurn()
-            for submission in finished { submission.finish() }
-            if !changed.isEmpty { self.parked.wake(changed) }
-            self.endTurn()
-        }
+        if loop.inEventLoop { return take(finished, changed) }
+        loop.execute { self.take(finished, changed) }
+    }
+
+    private func take(_ finished: [Submission], _ changed: [PartitionID]) {
+        beginTurn()
+        for submission in finished { submission.finish() }
+        if !changed.isEmpty { parked.wake(changed) }
+        endTurn()
     }
 
     // MARK: Connections

@@ -4,26 +4,53 @@ internal import Glibc
 internal import LMDB
 internal import Synchronization
 
-/// The one thread that writes. Whatever arrives while a commit is being synced is the next commit.
+/// Who writes: one thread, and while it sleeps whoever has a lone submission. Whatever arrives while a commit is being synced is the next
+/// commit.
 final class GroupCommitter: Sendable {
+    /// Whose the writer is. It is passed on with the inbox locked.
+    private enum Holder {
+        /// The thread's, which runs or has been signalled.
+        case thread
+        /// Nobody's: the thread sleeps, or will before it looks again.
+        case nobody
+        /// A caller's of `submitLone`.
+        case caller
+    }
+
     private struct Inbox {
         var submissions: [Submission] = []
         var isClosing = false
-        /// The thread waits, or will before it looks again.
-        var isIdle = false
+        var holder = Holder.thread
+        /// Commits that callers made.
+        var loneCommitCount = 0
+        /// What a caller could not commit, for the thread to deal with.
+        var failed: (submission: Submission, error: LMDBError)?
+
+        var hasWork: Bool { isClosing || !submissions.isEmpty || failed != nil }
+
+        /// Makes the writer the thread's; true where the thread has to be signalled.
+        mutating func callThread() -> Bool {
+            guard holder == .nobody else { return false }
+            holder = .thread
+            return true
+        }
     }
 
     private let inbox = Mutex(Inbox())
     private let wake = DispatchSemaphore(value: 0)
-    /// Only the thread touches it, from `start` on.
+    /// Only its holder touches it, from `start` on.
     private nonisolated(unsafe) let writer: StoreWriter
     private let lanes = Mutex<[any Lane]>([])
     private let thread = Mutex<pthread_t?>(nil)
     private let commitBytesMax: Int
+    private let houseKeepingNs: UInt64
+    private let idleNs: UInt64
 
     init(_ writer: StoreWriter) {
         self.writer = writer
         commitBytesMax = writer.options.commitBytesMax
+        houseKeepingNs = writer.options.houseKeepingNs
+        idleNs = writer.options.idleNs
     }
 
     func start() {
@@ -45,8 +72,7 @@ final class GroupCommitter: Sendable {
         let (mustWake, isClosed) = inbox.withLock { inbox in
             if inbox.isClosing { return (false, true) }
             inbox.submissions.append(contentsOf: submissions)
-            defer { inbox.isIdle = false }
-            return (inbox.isIdle, false)
+            return (inbox.callThread(), false)
         }
         if isClosed {
             for submission in submissions { submission.fail(.stopped("the broker is shutting down")) }
@@ -55,16 +81,47 @@ final class GroupCommitter: Sendable {
         if mustWake { wake.signal() }
     }
 
+    /// As `submit`, but where the thread sleeps and the commit is expected to be short, it is made on the caller's thread, and delivered
+    /// before this returns. Two threads less have to be woken; for whoever has nothing else to do.
+    func submitLone(_ submission: Submission) {
+        let isHeld = inbox.withLock { inbox in
+            guard inbox.holder == .nobody, !inbox.isClosing else { return false }
+            inbox.holder = .caller
+            return true
+        }
+        guard isHeld else { return submit([submission]) }
+        let outcome = writer.expectsShortCommit ? tryToCommit(submission) : nil
+        let leavesWork = writer.hasSweepsWaiting
+        let mustWake = inbox.withLock { inbox in
+            inbox.holder = .nobody
+            switch outcome {
+            case .success: inbox.loneCommitCount += 1
+            case .failure(let error): inbox.failed = (submission, error)
+            case nil: inbox.submissions.insert(submission, at: 0)
+            }
+            guard inbox.hasWork || leavesWork else { return false }
+            return inbox.callThread()
+        }
+        if mustWake { wake.signal() }
+        if case .success(let changed) = outcome { deliver([submission], changed) }
+    }
+
+    private func tryToCommit(_ submission: Submission) -> Result<[PartitionID], LMDBError> {
+        do throws(LMDBError) { return .success(try writer.commit([submission])) } catch { return .failure(error) }
+    }
+
+    var loneCommitCount: Int { inbox.withLock { $0.loneCommitCount } }
+
     func register(_ lane: any Lane) { lanes.withLock { $0.append(lane) } }
 
     /// Commits what was submitted, seals everything, and ends the thread.
     func close() {
-        let wasOpen = inbox.withLock { inbox in
-            defer { inbox.isClosing = true; inbox.isIdle = false }
-            return !inbox.isClosing
+        let (wasOpen, mustWake) = inbox.withLock { inbox in
+            defer { inbox.isClosing = true }
+            return (!inbox.isClosing, inbox.callThread())
         }
         guard wasOpen else { return }
-        wake.signal()
+        if mustWake { wake.signal() }
         // Joined, not only waited for: the thread holds the environment until it is gone, and LMDB must not have one open twice.
         guard let thread = thread.withLock({ $0 }) else { return }
         pthread_join(thread, nil)
@@ -80,7 +137,7 @@ final class GroupCommitter: Sendable {
         var waiting: Deque<Submission> = []
         var houseKeptNs = monotonicNs()
         while true {
-            if monotonicNs() - houseKeptNs > Self.houseKeepingNs {
+            if monotonicNs() - houseKeptNs > houseKeepingNs {
                 writer.keepHouse()
                 houseKeptNs = monotonicNs()
             }
@@ -98,11 +155,14 @@ final class GroupCommitter: Sendable {
     }
 
     private func takeInbox(_ waiting: inout Deque<Submission>) -> Bool {
-        inbox.withLock { inbox in
+        let (isClosing, failed) = inbox.withLock { inbox in
             waiting.append(contentsOf: inbox.submissions)
             inbox.submissions.removeAll(keepingCapacity: inbox.submissions.count < 4096)
-            return inbox.isClosing
+            defer { inbox.failed = nil }
+            return (inbox.isClosing, inbox.failed)
         }
+        if let failed { fail([failed.submission], failed.error) }
+        return isClosing
     }
 
     /// As many submissions as one commit takes, at least one.
@@ -127,9 +187,13 @@ final class GroupCommitter: Sendable {
         do {
             deliver(group, try writer.commit(group))
         } catch {
-            writer.fail(group, error)
-            deliver(group, [])
+            fail(group, error)
         }
+    }
+
+    private func fail(_ group: [Submission], _ error: LMDBError) {
+        writer.fail(group, error)
+        deliver(group, [])
     }
 
     private func sweepIdly() -> Bool {
@@ -146,7 +210,7 @@ final class GroupCommitter: Sendable {
     /// Waits for work, and joins the free list when there has been none for a while.
     private func waitOrTidy() {
         let isDue = writer.isJoiningDue
-        let hasWork = waitForWork(atMostNs: isDue ? Self.idleNs : Self.houseKeepingNs)
+        let hasWork = waitForWork(atMostNs: isDue ? idleNs : houseKeepingNs)
         guard isDue, !hasWork else { return }
         joinFreePages()
     }
@@ -157,23 +221,27 @@ final class GroupCommitter: Sendable {
 
     /// Whether there is some, or may be.
     private func waitForWork(atMostNs waitNs: UInt64) -> Bool {
-        let mayWait = inbox.withLock { inbox in
-            guard inbox.submissions.isEmpty, !inbox.isClosing else { return false }
-            inbox.isIdle = true
-            return true
+        let loneCommitCount: Int? = inbox.withLock { inbox in
+            guard !inbox.hasWork else { return nil }
+            inbox.holder = .nobody
+            return inbox.loneCommitCount
         }
-        guard mayWait else { return true }
-        guard wake.wait(timeout: DispatchTime.now() + .nanoseconds(Int(waitNs))) == .timedOut else { return true }
-        // A submission may have cleared the mark in this moment: then its signal is on the way, and is for the next wait.
-        return inbox.withLock { inbox in
-            defer { inbox.isIdle = false }
-            return !inbox.isIdle
+        guard let loneCommitCount else { return true }
+        while true {
+            let isTimedOut = wake.wait(timeout: DispatchTime.now() + .nanoseconds(Int(waitNs))) == .timedOut
+            let hasWork: Bool? = inbox.withLock { inbox in
+                switch inbox.holder {
+                case .caller: return nil
+                // Where the wait was over in this moment the signal is still on the way, and is for the next one.
+                case .thread: return true
+                case .nobody:
+                    inbox.holder = .thread
+                    return !isTimedOut || inbox.loneCommitCount != loneCommitCount
+                }
+            }
+            if let hasWork { return hasWork }
         }
     }
-
-    private static let houseKeepingNs: UInt64 = 10_000_000_000
-    /// Without work for so long, the store is idle.
-    private static let idleNs: UInt64 = 25_000_000
 
     /// One call per lane that has answers or waits for changes.
     private func deliver(_ finished: [Submission], _ changed: [PartitionID]) {

@@ -102,6 +102,10 @@ public final class Store: Sendable {
     /// Hands work to the committer. Any thread; returns at once; the submissions of one thread keep their order.
     public func submit(_ submissions: [Submission]) { committer.submit(submissions) }
 
+    /// As `submit`, from a thread that has nothing else to do: where nobody else writes and the disk is quick, the commit is made on it, and
+    /// delivered before this returns.
+    public func submitLone(_ submission: Submission) { committer.submitLone(submission) }
+
     /// Has `lane` told of every commit that moves a partition's bounds.
     public func register(_ lane: any Lane) { committer.register(lane) }
 
@@ -134,6 +138,7 @@ public final class Store: Sendable {
 
     public func statistics() -> StoreStatistics {
         var statistics = shared.counters.current
+        statistics.loneCommitCount = committer.loneCommitCount
         let information = environment.information()
         statistics.fileByteCount = information.fileByteCount
         statistics.readersInUse = information.readersInUse

@@ -21,6 +21,10 @@ public struct StoreOptions: Sendable {
     public var topicDefaults = TopicSettings()
     /// How long values are to begin with, in pages; see `ExtentSizing`.
     var valuePages = ExtentSizing.pagesMax
+    /// How often the committer looks after what else there is, also without work.
+    var houseKeepingNs: UInt64 = 10_000_000_000
+    /// Without work for so long, the store is idle.
+    var idleNs: UInt64 = 25_000_000
     /// What an operator should know; called on any thread.
     public var onEvent: @Sendable (StoreEvent) -> Void = { _ in }
 

@@ -5,6 +5,8 @@ public struct StoreStatistics: Sendable {
     /// Commits synced, and those of them that held records.
     public var commitCount = 0
     public var appendCommitCount = 0
+    /// Those that were made on the thread of whoever submitted them.
+    public var loneCommitCount = 0
     public var batchCount = 0
     public var recordCount = 0
     /// Offsets of groups committed and deleted.

@@ -3,7 +3,7 @@ internal import KafkaProtocol
 internal import LMDB
 internal import Synchronization
 
-/// Everything the committer's thread knows and does. Only that thread calls it.
+/// Everything the committer knows and does. Only who holds it calls it: the committer's thread, or one that commits in its place.
 ///
 /// A commit decides each submission in memory, writes the decisions as journal entries (large batches straight into
 /// their keyspaces), lets the sweeps do a bounded piece of work, commits, and only then publishes what readers see.
@@ -43,6 +43,8 @@ final class StoreWriter {
     var freeListUpkeep = FreeListUpkeep()
     private var readerWatch: ReaderWatch
     var state = StoreState.serving
+    /// How long LMDB took for the last commit.
+    private var lastCommitNs = UInt64.max
     /// Where an extent is put together from batches of the journal.
     let extentBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: extentByteCountMax, alignment: 16)
 
@@ -86,11 +88,20 @@ final class StoreWriter {
         let started = monotonicNs()
         try transaction.commit()
         let nowNs = monotonicNs()
-        shared.counters.committed(draft, waitedNs: nowNs - started)
+        lastCommitNs = nowNs - started
+        shared.counters.committed(draft, waitedNs: lastCommitNs)
         if !mustJoinFreePages { sizing.committed(nowNs: nowNs) }
         shared.valueByteCountMax.store(sizing.byteCountMax, ordering: .relaxed)
         return publish(draft)
     }
+
+    /// The disk is quick, and nothing waits that would go into the next commit besides what it is asked for.
+    var expectsShortCommit: Bool {
+        guard case .serving = state else { return false }
+        return lastCommitNs < Self.shortCommitNs && !hasSweepsWaiting && !mustJoinFreePages
+    }
+
+    private static let shortCommitNs: UInt64 = 2_000_000
 
     /// A commit of nothing but sweeping, while nobody waits. Nil when there was nothing to do.
     func sweepIdly() throws(LMDBError) -> [PartitionID]? {

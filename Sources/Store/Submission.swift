@@ -91,12 +91,12 @@ public enum AdminOutcome: Sendable {
 
 /// Where the answers of one event loop go.
 public protocol Lane: AnyObject, Sendable {
-    /// Whether fetches wait here for partitions to grow. Read on the committer's thread after each commit; whoever parks a
+    /// Whether fetches wait here for partitions to grow. Read by the committer after each commit; whoever parks a
     /// fetch makes it true first and then looks at the partition again.
     var isWatching: Bool { get }
 
-    /// Called on the committer's thread at most once per commit, when it is on disk or has failed. Hop to the loop once,
-    /// and there `finish()` each submission. `changed`: partitions whose high watermark or log start moved.
+    /// Called at most once per commit, when it is on disk or has failed, on the committer's thread, or on the one that called
+    /// `Store.submitLone`. Hop to the loop once, if that is another, and there `finish()` each submission. `changed`: partitions whose high watermark or log start moved.
     func deliver(_ finished: [Submission], changed: [PartitionID])
 }
 
@@ -178,6 +178,12 @@ public final class Submission: Sendable {
         case .transactions(let changes, _): changes.reduce(0) { $0 + $1.byteCount }
         case .replacement(let replacement, _): replacement.new.reduce(0) { $0 + $1.bytes.count }
         }
+    }
+
+    /// Records, and so few that they are written as quickly as one.
+    public var isSmallAppend: Bool {
+        guard case .append = work else { return false }
+        return byteCount <= 16 << 10
     }
 
     func fail(_ error: StoreError) {

@@ -1,4 +1,5 @@
 import Dispatch
+import Glibc
 import KafkaProtocol
 import Synchronization
 import Testing
@@ -31,6 +32,14 @@ final class Outcomes: Sendable {
     let directory: TemporaryDirectory
 
     init() throws { directory = try TemporaryDirectory() }
+
+    /// A committer that nothing wakes but what is submitted.
+    private func soundSleeper() -> StoreOptions {
+        var options = smallOptions()
+        options.houseKeepingNs = 3_600_000_000_000
+        options.idleNs = options.houseKeepingNs
+        return options
+    }
 
     /// While the committer is held in the delivery of one commit, as it is by a sync, others submit: they share the next.
     @Test func whatArrivesDuringACommitIsTheNextOne() throws {
@@ -81,7 +90,7 @@ final class Outcomes: Sendable {
 
     /// Wake-ups are not lost: each submission after a pause of the thread is answered.
     @Test func manyThreadsAreAllAnswered() throws {
-        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let store = try Store.open(directory: directory.path, options: soundSleeper())
         let partitions = try store.makeTopic("t", partitions: 4).partitions
         DispatchQueue.concurrentPerform(iterations: 4) { thread in
             do {
@@ -91,6 +100,60 @@ final class Outcomes: Sendable {
             } catch { Issue.record(error) }
         }
         #expect(partitions.map(\.highWatermark) == [200, 200, 200, 200])
+    }
+
+    /// Who submits alone and often commits on its own thread, is answered there, and finds it on disk.
+    @Test func aLoneSubmissionIsCommittedByItsCaller() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        let count = try store.appendUntilLone(partition)
+        #expect(partition.highWatermark == Int64(count))
+        let copy = directory.subdirectory("copy")
+        try store.backup(to: copy)
+        let copied = try Store.open(directory: copy, options: smallOptions())
+        #expect(try copied.values(of: #require(copied.topic(named: "t")).partitions[0]).count == count)
+    }
+
+    /// The writer goes from hand to hand, and nothing is lost, repeated or answered twice.
+    @Test func callersAndTheThreadTakeTurns() throws {
+        let store = try Store.open(directory: directory.path, options: soundSleeper())
+        let partitions = try store.makeTopic("t", partitions: 4).partitions
+        _ = try store.appendUntilLone(partitions[0])
+        let before = (store.statistics().loneCommitCount, partitions[0].highWatermark)
+        DispatchQueue.concurrentPerform(iterations: 4) { thread in
+            do {
+                let first = partitions[thread].highWatermark
+                for number in 0..<400 {
+                    let batch = try makeBatch([[UInt8(truncatingIfNeeded: number)]])
+                    // Some submit alone always, some never, some by turns; the last goes on when the others are through.
+                    let isLone = thread > 1 || thread == 1 && number % 2 == 0
+                    #expect(try store.append(batch, to: partitions[thread], isLone: isLone).baseOffset == first + Int64(number))
+                }
+            } catch { Issue.record(error) }
+        }
+        #expect(partitions.map(\.highWatermark) == [before.1 + 400, 400, 400, 400])
+        for partition in partitions[1...] {
+            let values = try store.values(of: partition)
+            #expect((0..<400).allSatisfy { values[Int64($0)] == [UInt8(truncatingIfNeeded: $0)] })
+        }
+        _ = try store.appendUntilLone(partitions[0])
+        #expect(store.statistics().loneCommitCount > before.0)
+    }
+
+    /// A question is a commit of nothing, and what needs a long one is not for whoever has no time.
+    @Test func theThreadIsCalledForWhatALoneCallerLeaves() throws {
+        let store = try Store.open(directory: directory.path, options: soundSleeper())
+        let topic = try store.makeTopic("t", partitions: 2)
+        let (live, swept) = (topic.partitions[0], topic.partitions[1])
+        for _ in 0..<40 { _ = try store.append(makeBatch([[UInt8](repeating: 7, count: 300_000)]), to: swept) }
+        _ = try store.appendUntilLone(live)
+        let extents = store.statistics().deletedExtentCount
+        _ = try store.administer(.moveLogStart(partition: swept.id, to: swept.highWatermark))
+        // Alone or not, those behind it are answered, and the sweep comes to its end without anybody else.
+        for _ in 0..<50 { _ = try store.append(makeBatch([[1]]), to: live, isLone: true) }
+        let end = monotonicNs() + 30_000_000_000
+        while store.statistics().deletedExtentCount < extents + 40, monotonicNs() < end { sched_yield() }
+        #expect(store.statistics().deletedExtentCount >= extents + 40)
     }
 
     @Test func submissionsInFlightAtTheEndAreAnsweredOneWayOrTheOther() throws {
@@ -108,12 +171,11 @@ final class Outcomes: Sendable {
                 for _ in 0..<100 {
                     do {
                         let append = try makeAppend(partition, makeBatch([[1]]))
-                        store.submit([
-                            .append([append], lane: WaitingLane()) { results in
-                                acknowledged.withLock { $0 += results[0].errorCode == .none ? 1 : 0 }
-                                outcomes.add("")
-                            }
-                        ])
+                        let submission = Submission.append([append], lane: WaitingLane()) { results in
+                            acknowledged.withLock { $0 += results[0].errorCode == .none ? 1 : 0 }
+                            outcomes.add("")
+                        }
+                        if thread < 2 { store.submitLone(submission) } else { store.submit([submission]) }
                     } catch { Issue.record(error) }
                 }
             }
@@ -141,18 +203,35 @@ final class Outcomes: Sendable {
         }
         may.signal()
         try #require(ended.wait(timeout: .now() + .seconds(10)) == .success)
-        // It is given free, sealed, once its thread is through.
+        let again = try openOnceFree()
+        #expect(again.statistics().journalEntryCount == 0)
+        #expect(again.topic(named: "t") != nil)
+    }
+
+    /// A store that is closed by its own thread is given free, sealed, once that is through.
+    private func openOnceFree() throws -> Store {
         let end = monotonicNs() + 10_000_000_000
         while true {
-            do {
-                let store = try Store.open(directory: directory.path, options: smallOptions())
-                #expect(store.statistics().journalEntryCount == 0)
-                #expect(store.topic(named: "t") != nil)
-                return
-            } catch {
+            do { return try Store.open(directory: directory.path, options: smallOptions()) } catch {
                 guard monotonicNs() < end else { throw error }
             }
         }
+    }
+
+    /// Whoever commits alone may close the store with the answer in hand: the writer is not its own any more.
+    @Test func aLoneCallerMayCloseTheStore() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        let count = try store.appendUntilLone(partition)
+        let ended = DispatchSemaphore(value: 0)
+        store.submitLone(
+            .append([try makeAppend(partition, makeBatch([[1]]))], lane: WaitingLane()) { _ in
+                store.close()
+                ended.signal()
+            })
+        try #require(ended.wait(timeout: .now() + .seconds(10)) == .success)
+        let again = try openOnceFree()
+        #expect(try #require(again.topic(named: "t")).partitions[0].highWatermark == Int64(count + 1))
     }
 
     @Test func afterTheEndNothingIsTaken() throws {
@@ -161,6 +240,21 @@ final class Outcomes: Sendable {
         _ = try store.append(makeBatch([[1]]), to: partition)
         store.close()
         #expect(try store.append(makeBatch([[2]]), to: partition).errorCode == .kafkaStorageError)
+        #expect(try store.append(makeBatch([[2]]), to: partition, isLone: true).errorCode == .kafkaStorageError)
         #expect(try store.values(of: partition) == [0: [1]])
+    }
+}
+
+extension Store {
+    /// Appends single records to `partition` until one is committed on this thread, and returns how many that took.
+    fileprivate func appendUntilLone(_ partition: Partition) throws -> Int {
+        let (before, end) = (statistics().loneCommitCount, monotonicNs() + 30_000_000_000)
+        var count = 0
+        while statistics().loneCommitCount == before {
+            guard monotonicNs() < end else { throw TestFailure("the committer's thread never slept, or the disk was never quick") }
+            _ = try append(makeBatch([[1]]), to: partition, isLone: true)
+            count += 1
+        }
+        return count
     }
 }

@@ -85,20 +85,19 @@ final class Box<Value: Sendable>: @unchecked Sendable {
 }
 
 extension Store {
-    func append(_ appends: [Append]) throws -> [AppendResult] {
+    func append(_ appends: [Append], isLone: Bool = false) throws -> [AppendResult] {
         let box = Box<[AppendResult]>()
-        submit([
-            .append(appends, lane: WaitingLane()) {
-                box.value = $0
-                box.done.signal()
-            }
-        ])
-        box.done.wait()
+        let submission = Submission.append(appends, lane: WaitingLane()) {
+            box.value = $0
+            box.done.signal()
+        }
+        if isLone { submitLone(submission) } else { submit([submission]) }
+        guard box.done.wait(timeout: .now() + .seconds(60)) == .success else { throw TestFailure("an append was never answered") }
         return try #require(box.value)
     }
 
-    func append(_ batch: [UInt8], to partition: Partition) throws -> AppendResult {
-        try #require(try append([makeAppend(partition, batch)]).first)
+    func append(_ batch: [UInt8], to partition: Partition, isLone: Bool = false) throws -> AppendResult {
+        try #require(try append([makeAppend(partition, batch)], isLone: isLone).first)
     }
 
     func administer(_ operation: AdminOperation) throws -> AdminOutcome {

@@ -1,0 +1,46 @@
+import KafkaProtocol
+import Store
+import Testing
+
+@testable import Broker
+
+@Suite struct LoneClientTests {
+    @Test func whoWaitsForEachAnswerIsAloneAfterAWhile() {
+        var lone = LoneClient()
+        for _ in 0..<16 {
+            lone.noteRequest(of: ConnectionID(rawValue: 1), waitingCount: 1)
+            #expect(!lone.isAlone)
+        }
+        lone.noteRequest(of: ConnectionID(rawValue: 1), waitingCount: 1)
+        #expect(lone.isAlone)
+        lone.noteRequest(of: ConnectionID(rawValue: 2), waitingCount: 1)
+        #expect(!lone.isAlone)
+    }
+
+    @Test func whoSendsMoreThanOneAtATimeIsNot() {
+        var lone = LoneClient()
+        for number in 0..<100 { lone.noteRequest(of: ConnectionID(rawValue: 1), waitingCount: number % 16 == 15 ? 2 : 1) }
+        #expect(!lone.isAlone)
+    }
+
+    /// Its records are committed on the loop; those of two who take turns on it never are.
+    @Test func aLoneClientIsServedWithoutTheCommittersThread() async throws {
+        try await TestBroker.with(["num.network.threads=1"]) { broker in
+            let topic = try await broker.createTopic("lone")
+            let clients = [try broker.connect(), try broker.connect()]
+            let one = try batch(["value"])
+            var count: Int64 = 0
+            func produce(_ client: WireClient) throws {
+                let answer = try client.ask(ProduceRequest("lone", batch: one), version: 9, records: one)
+                #expect(answer.responses[0].partitionResponses[0].baseOffset == count)
+                count += 1
+            }
+            for number in 0..<100 { try produce(clients[number % 2]) }
+            #expect(broker.store.statistics().loneCommitCount == 0)
+            let deadline = ContinuousClock.now + .seconds(30)
+            while broker.store.statistics().loneCommitCount < 20, ContinuousClock.now < deadline { try produce(clients[0]) }
+            #expect(broker.store.statistics().loneCommitCount >= 20)
+            #expect(topic.partitions[0].highWatermark == count)
+        }
+    }
+}
