@@ -167,7 +167,7 @@ final class Connection: ChannelDuplexHandler {
         }
         let sequence = answers.reserve(requestBytes: frame.byteCount)
         broker.requestBytes.take(frame.byteCount)
-        lane.loneClient.noteRequest(of: id, waitingCount: answers.count)
+        lane.noteRequest(of: self, waitingCount: answers.count)
         let reply = Reply(header, sequence: sequence, connection: NIOLoopBound(self, eventLoop: lane.loop))
         let call = Call(
             header: header, frame: frame, peer: peer, advertised: advertised, lane: lane, connection: id, broker: broker)
@@ -323,6 +323,9 @@ final class Connection: ChannelDuplexHandler {
         written.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
         context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer()), promise: written)
     }
+
+    /// Nothing has come or gone since, and no answer is awaited.
+    func isQuiet(since deadline: NIODeadline) -> Bool { lastActivity < deadline && answers.isEmpty }
 
     func closeIfIdle(since deadline: NIODeadline) {
         guard lastActivity < deadline, answers.requestBytes == 0 else { return }

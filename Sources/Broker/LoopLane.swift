@@ -18,8 +18,9 @@ final class LoopLane: Lane, @unchecked Sendable {
     private var submissions: [Submission] = []
     /// Connections that wait for the broker's request budget.
     private var congested: [ConnectionID: Connection] = [:]
-    /// Who has sent the last requests, if it was one client alone.
-    var loneClient = LoneClient()
+    private var loneClient = LoneClient()
+    /// A commit is being made on this loop.
+    private var isCommitting = false
     /// How many scopes are open that end in `settle`.
     private var openTurns = 0
 
@@ -76,10 +77,12 @@ final class LoopLane: Lane, @unchecked Sendable {
         openTurns -= 1
     }
 
-    /// What a lone client waits for is committed here: there is nobody whom that would keep waiting.
+    /// What a lone client waits for is committed here: nobody else is likely to be kept waiting.
     private func submitGathered() {
         if submissions.count == 1, loneClient.isAlone, submissions[0].isSmallAppend {
+            isCommitting = true
             store.submitLone(submissions.removeLast())
+            isCommitting = false
         } else {
             store.submit(submissions)
             submissions.removeAll(keepingCapacity: true)
@@ -95,7 +98,7 @@ final class LoopLane: Lane, @unchecked Sendable {
     func watch(_ isWatching: Bool) { watching.store(isWatching, ordering: .sequentiallyConsistent) }
 
     func deliver(_ finished: [Submission], changed: [PartitionID]) {
-        if loop.inEventLoop { return take(finished, changed) }
+        if loop.inEventLoop, isCommitting { return take(finished, changed) }
         loop.execute { self.take(finished, changed) }
     }
 
@@ -116,6 +119,17 @@ final class LoopLane: Lane, @unchecked Sendable {
         connections[connection.id] = nil
         congested[connection.id] = nil
         if congested.isEmpty { hasCongested.store(false, ordering: .sequentiallyConsistent) }
+    }
+
+    /// Members of groups are heard of more often than this.
+    private static let quiet = TimeAmount.seconds(10)
+
+    /// Notes a request of `connection`, of which `waitingCount` await their answers.
+    func noteRequest(of connection: Connection, waitingCount: Int) {
+        loneClient.noteRequest(of: connection.id, waitingCount: waitingCount) {
+            let deadline = NIODeadline.now() - Self.quiet
+            return parked.count == 0 && connections.values.allSatisfy { $0 === connection || $0.isQuiet(since: deadline) }
+        }
     }
 
     /// Has `connection` go on when the broker's request budget allows. To be called before the budget is looked at for

@@ -21,10 +21,12 @@ final class GroupCommitter: Sendable {
         var submissions: [Submission] = []
         var isClosing = false
         var holder = Holder.thread
-        /// Commits that callers made.
-        var loneCommitCount = 0
+        /// What callers have committed.
+        var loneSubmissionCount = 0
         /// What a caller could not commit, for the thread to deal with.
         var failed: (submission: Submission, error: LMDBError)?
+        /// The thread has slept enough, and found the writer a caller's.
+        var isAwaited = false
 
         var hasWork: Bool { isClosing || !submissions.isEmpty || failed != nil }
 
@@ -95,11 +97,11 @@ final class GroupCommitter: Sendable {
         let mustWake = inbox.withLock { inbox in
             inbox.holder = .nobody
             switch outcome {
-            case .success: inbox.loneCommitCount += 1
+            case .success: inbox.loneSubmissionCount += 1
             case .failure(let error): inbox.failed = (submission, error)
             case nil: inbox.submissions.insert(submission, at: 0)
             }
-            guard inbox.hasWork || leavesWork else { return false }
+            guard inbox.hasWork || inbox.isAwaited || leavesWork else { return false }
             return inbox.callThread()
         }
         if mustWake { wake.signal() }
@@ -110,7 +112,7 @@ final class GroupCommitter: Sendable {
         do throws(LMDBError) { return .success(try writer.commit([submission])) } catch { return .failure(error) }
     }
 
-    var loneCommitCount: Int { inbox.withLock { $0.loneCommitCount } }
+    var loneSubmissionCount: Int { inbox.withLock { $0.loneSubmissionCount } }
 
     func register(_ lane: any Lane) { lanes.withLock { $0.append(lane) } }
 
@@ -221,22 +223,25 @@ final class GroupCommitter: Sendable {
 
     /// Whether there is some, or may be.
     private func waitForWork(atMostNs waitNs: UInt64) -> Bool {
-        let loneCommitCount: Int? = inbox.withLock { inbox in
+        let loneSubmissionCount: Int? = inbox.withLock { inbox in
             guard !inbox.hasWork else { return nil }
             inbox.holder = .nobody
-            return inbox.loneCommitCount
+            inbox.isAwaited = false
+            return inbox.loneSubmissionCount
         }
-        guard let loneCommitCount else { return true }
+        guard let loneSubmissionCount else { return true }
         while true {
             let isTimedOut = wake.wait(timeout: DispatchTime.now() + .nanoseconds(Int(waitNs))) == .timedOut
             let hasWork: Bool? = inbox.withLock { inbox in
                 switch inbox.holder {
-                case .caller: return nil
+                case .caller:
+                    inbox.isAwaited = true
+                    return nil
                 // Where the wait was over in this moment the signal is still on the way, and is for the next one.
                 case .thread: return true
                 case .nobody:
                     inbox.holder = .thread
-                    return !isTimedOut || inbox.loneCommitCount != loneCommitCount
+                    return !isTimedOut || inbox.loneSubmissionCount != loneSubmissionCount
                 }
             }
             if let hasWork { return hasWork }

@@ -150,7 +150,7 @@ public struct PartitionLook: Sendable, Equatable {
 }
 
 /// What the committer alone knows of a partition: the state after the last operation it has decided on, which readers
-/// come to see through `PartitionTail` when the commit is on disk. Touched on the committer's thread only.
+/// come to see through `PartitionTail` when the commit is on disk. Touched by the committer only.
 struct PartitionState {
     var logStartOffset: Int64 = 0
     var nextOffset: Int64 = 0

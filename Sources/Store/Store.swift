@@ -138,7 +138,7 @@ public final class Store: Sendable {
 
     public func statistics() -> StoreStatistics {
         var statistics = shared.counters.current
-        statistics.loneCommitCount = committer.loneCommitCount
+        statistics.loneSubmissionCount = committer.loneSubmissionCount
         let information = environment.information()
         statistics.fileByteCount = information.fileByteCount
         statistics.readersInUse = information.readersInUse

@@ -25,6 +25,8 @@ public struct StoreOptions: Sendable {
     var houseKeepingNs: UInt64 = 10_000_000_000
     /// Without work for so long, the store is idle.
     var idleNs: UInt64 = 25_000_000
+    /// After a commit that took less, a lone caller may make the next one itself.
+    var shortCommitNs: UInt64 = 2_000_000
     /// What an operator should know; called on any thread.
     public var onEvent: @Sendable (StoreEvent) -> Void = { _ in }
 

@@ -5,8 +5,8 @@ public struct StoreStatistics: Sendable {
     /// Commits synced, and those of them that held records.
     public var commitCount = 0
     public var appendCommitCount = 0
-    /// Those that were made on the thread of whoever submitted them.
-    public var loneCommitCount = 0
+    /// Submissions that were decided, and synced where there was something to write, on the thread of whoever submitted them.
+    public var loneSubmissionCount = 0
     public var batchCount = 0
     public var recordCount = 0
     /// Offsets of groups committed and deleted.

@@ -43,7 +43,7 @@ final class StoreWriter {
     var freeListUpkeep = FreeListUpkeep()
     private var readerWatch: ReaderWatch
     var state = StoreState.serving
-    /// How long LMDB took for the last commit.
+    /// How long the last commit took in all.
     private var lastCommitNs = UInt64.max
     /// Where an extent is put together from batches of the journal.
     let extentBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: extentByteCountMax, alignment: 16)
@@ -77,6 +77,7 @@ final class StoreWriter {
     /// Decides and writes `group`, and returns the partitions that readers see differently now.
     /// Throws only when nothing of it happened; the caller then calls `fail(_:)`.
     func commit(_ group: [Submission]) throws(LMDBError) -> [PartitionID] {
+        let begunNs = monotonicNs()
         var draft = CommitDraft(timeMs: wallClockMs(), sequence: journal.nextSequence, valueByteCountMax: sizing.byteCountMax)
         var transaction = try environment.begin()
         budget.beginCommit()
@@ -88,20 +89,18 @@ final class StoreWriter {
         let started = monotonicNs()
         try transaction.commit()
         let nowNs = monotonicNs()
-        lastCommitNs = nowNs - started
-        shared.counters.committed(draft, waitedNs: lastCommitNs)
+        lastCommitNs = nowNs - begunNs
+        shared.counters.committed(draft, waitedNs: nowNs - started)
         if !mustJoinFreePages { sizing.committed(nowNs: nowNs) }
         shared.valueByteCountMax.store(sizing.byteCountMax, ordering: .relaxed)
         return publish(draft)
     }
 
-    /// The disk is quick, and nothing waits that would go into the next commit besides what it is asked for.
+    /// The last commit was quick, and nothing waits for its turn that is more than the next one does anyway.
     var expectsShortCommit: Bool {
         guard case .serving = state else { return false }
-        return lastCommitNs < Self.shortCommitNs && !hasSweepsWaiting && !mustJoinFreePages
+        return lastCommitNs < options.shortCommitNs && !hasSweepsWaiting && !mustJoinFreePages
     }
-
-    private static let shortCommitNs: UInt64 = 2_000_000
 
     /// A commit of nothing but sweeping, while nobody waits. Nil when there was nothing to do.
     func sweepIdly() throws(LMDBError) -> [PartitionID]? {

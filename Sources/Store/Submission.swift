@@ -96,7 +96,8 @@ public protocol Lane: AnyObject, Sendable {
     var isWatching: Bool { get }
 
     /// Called at most once per commit, when it is on disk or has failed, on the committer's thread, or on the one that called
-    /// `Store.submitLone`. Hop to the loop once, if that is another, and there `finish()` each submission. `changed`: partitions whose high watermark or log start moved.
+    /// `Store.submitLone`. Hop to the loop once, if that is another, and there `finish()` each submission. `changed`: partitions whose high
+    /// watermark or log start moved.
     func deliver(_ finished: [Submission], changed: [PartitionID])
 }
 

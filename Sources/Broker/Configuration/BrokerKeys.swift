@@ -229,7 +229,7 @@ public enum BrokerKeys {
             about: "Event loops, on which requests are decoded, checked and answered. Without it: one for each processor."),
         ConfigurationKey(
             "num.io.threads", .requests, .int(from: 1), default: "4",
-            about: "Threads that read records not in memory, so that no event loop waits for a disk."),
+            about: "Threads that read records not in memory, so that no event loop waits for them."),
         ConfigurationKey(
             "socket.request.max.bytes", .requests, .int(from: 1), default: "104857600",
             about: "The largest request accepted, in bytes; a connection that announces a larger one is closed."),
