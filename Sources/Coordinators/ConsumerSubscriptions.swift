@@ -7,13 +7,13 @@ struct ConsumerSubscriptions: Sendable {
     private var version: UInt64?
     /// By pattern.
     private var resolved: [String: Resolved] = [:]
-    /// The version of the directory at which the patterns were resolved, and when, in monotonic milliseconds.
+    /// The version of the directory at which the patterns were resolved, and when they were looked up, in monotonic milliseconds.
     private var resolvedVersion: UInt64?
-    private var resolvedAtMs: Int64 = 0
+    private var resolvedAtMs: Int64?
     /// What the patterns and their names take in memory.
     private(set) var byteCount = 0
-    /// How long the next resolution after a change of topics has to wait.
-    private var restMs: Int64 = 0
+    /// How long the next lookup has to wait for this one's sake.
+    private var lookupRestMs = 0
 
     private struct Resolved: Sendable {
         var pattern: TopicPattern
@@ -42,7 +42,7 @@ struct ConsumerSubscriptions: Sendable {
     /// `isOnly`: no member has had one.
     mutating func add(_ found: PatternLookup.Found, isOnly: Bool, at moment: Moment) {
         // The rest begins, or topics that have changed meanwhile would have it looked up once more here and now.
-        if isOnly { (resolvedVersion, resolvedAtMs, restMs) = (found.version, moment.monotonicMs, found.restMs) }
+        if isOnly { (resolvedVersion, resolvedAtMs, lookupRestMs) = (found.version, moment.monotonicMs, found.restMs) }
         // The others may be resolved as of later topics, which this one is still to be held against.
         if found.version != resolvedVersion { resolvedVersion = nil }
         resolved[found.pattern.text] = Resolved(pattern: found.pattern, names: found.names, version: found.version)
@@ -60,24 +60,26 @@ struct ConsumerSubscriptions: Sendable {
     func names(matching pattern: String) -> Set<String> { resolved[pattern]?.names ?? [] }
 
     /// Whether there is something that `refresh` has not seen: topics that have changed, or that changed while patterns rested.
-    func isOutdated(_ topics: any TopicDirectory, at moment: Moment) -> Bool {
-        version != topics.version || !resolved.isEmpty && resolvedVersion != version && hasRested(at: moment)
+    /// `restMs`: how long patterns rest.
+    func isOutdated(_ topics: any TopicDirectory, restMs: Int64, at moment: Moment) -> Bool {
+        version != topics.version || !resolved.isEmpty && resolvedVersion != version && hasRested(restMs, at: moment)
     }
 
-    private func hasRested(at moment: Moment) -> Bool { moment.monotonicMs - resolvedAtMs >= restMs }
+    private func hasRested(_ restMs: Int64, at moment: Moment) -> Bool { resolvedAtMs.map { moment.monotonicMs - $0 >= restMs } ?? true }
 
-    /// So long that the patterns of one group keep all the others waiting for no more than a hundredth of the time: a step takes some 10 ns,
-    /// and a name up to a microsecond beside.
-    static func restMs(names: Int, steps: Int) -> Int64 { Int64(min(max(names / 10, steps / 1_000, 500), 30_000)) }
+    /// What the group's patterns make of the rest of all (`GroupEnvironment.patternRestMs`): a hundred times what the last lookup took.
+    var restMs: Int { resolved.isEmpty ? 0 : lookupRestMs }
+
+    /// A step takes some 10 ns, and a name up to a microsecond beside.
+    static func restMs(names: Int, steps: Int) -> Int { max(names / 10, steps / 1_000) }
 
     /// Whether it is not known yet what the pattern stands for: after a restart, with so many topics that not all patterns have had their turn.
     func isUnresolved(_ pattern: String?) -> Bool { pattern.map { resolved[$0] != nil && resolved[$0]?.names == nil } ?? false }
     var isUnresolved: Bool { resolved.values.contains { $0.names == nil } }
 
-    /// Looks the patterns in use up again where topics have changed, as many as may be at a time, and the others the next time. After that it
-    /// rests for a while, the longer the more work it was, so that groups with patterns cannot keep the broker busy when many topics come
-    /// and go.
-    mutating func refresh(patterns: Set<String>, _ topics: any TopicDirectory, at moment: Moment) {
+    /// Looks the patterns in use up again where topics have changed, as many as may be at a time, and the others the next time. After that
+    /// they rest, so that groups with patterns cannot keep the broker busy when many topics come and go.
+    mutating func refresh(patterns: Set<String>, _ topics: any TopicDirectory, restMs: Int64, at moment: Moment) {
         defer { countBytes() }
         version = topics.version
         for text in resolved.keys where !patterns.contains(text) { resolved[text] = nil }
@@ -85,7 +87,7 @@ struct ConsumerSubscriptions: Sendable {
         for text in patterns where resolved[text] == nil {
             if let pattern = try? TopicPattern(text) { resolved[text] = Resolved(pattern: pattern, names: nil) }
         }
-        guard !resolved.isEmpty, resolvedVersion != version || isUnresolved, hasRested(at: moment) else { return }
+        guard !resolved.isEmpty, resolvedVersion != version || isUnresolved, hasRested(restMs, at: moment) else { return }
         let all = topics.names()
         // Those first that nobody knows anything of yet, then those that were looked up longest ago.
         let outdated = resolved.filter { $0.value.version != version }.sorted {
@@ -109,7 +111,7 @@ struct ConsumerSubscriptions: Sendable {
         }
         if isWhole { resolvedVersion = version }
         resolvedAtMs = moment.monotonicMs
-        restMs = Self.restMs(names: all.count, steps: stepsSpentBefore + TopicPattern.stepsMax - steps)
+        lookupRestMs = Self.restMs(names: all.count, steps: stepsSpentBefore + TopicPattern.stepsMax - steps)
     }
 }
 
@@ -129,8 +131,9 @@ extension ConsumerGroup {
     /// Looks up what the group is subscribed to, and has the group assign anew if something of it has changed.
     /// `isAssigning`: an assignment is due anyway.
     mutating func refreshSubscriptions(_ environment: GroupEnvironment, isAssigning: Bool, at moment: Moment) {
-        guard isAssigning || subscriptions.isOutdated(environment.topics, at: moment) else { return }
-        subscriptions.refresh(patterns: patterns, environment.topics, at: moment)
+        let restMs = environment.patternRestMs
+        guard isAssigning || subscriptions.isOutdated(environment.topics, restMs: restMs, at: moment) else { return }
+        subscriptions.refresh(patterns: patterns, environment.topics, restMs: restMs, at: moment)
         let hash = metadataHash(environment.topics)
         guard hash != header.metadataHash, isAssigning || !subscriptions.isUnresolved else { return }
         setMetadataHash(hash)

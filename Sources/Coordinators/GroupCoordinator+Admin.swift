@@ -52,7 +52,7 @@ extension GroupCoordinator {
         guard var group = groups[groupID] else { return (.groupIDNotFound, none) }
         guard group.isEmpty else { return (.nonEmptyGroup, none) }
         groups[groupID] = nil
-        environment.held.set(0, of: groupID)
+        environment.count(nil, as: groupID)
         deadlines.forget(groupID)
         var effects = group.release(answering: .unknownMemberID)
         effects.records = group.tombstones()

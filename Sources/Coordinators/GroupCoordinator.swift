@@ -31,7 +31,7 @@ public struct GroupCoordinator: Sendable {
             : .classic(try ClassicGroup(id: groupID, records: records, at: moment))
         deadlines.forget(groupID)
         deadlines.arm(groupID, at: group.nextDeadline)
-        environment.held.set(group.byteCount, of: groupID)
+        environment.count(group, as: groupID)
         groups[groupID] = group
     }
 
@@ -39,7 +39,7 @@ public struct GroupCoordinator: Sendable {
     /// from what is durable.
     public mutating func unload(_ groupID: String, answering code: ErrorCode) -> GroupEffects {
         deadlines.forget(groupID)
-        environment.held.set(0, of: groupID)
+        environment.count(nil, as: groupID)
         guard var group = groups.removeValue(forKey: groupID) else { return GroupEffects(groupID: groupID) }
         return group.release(answering: code)
     }
@@ -70,7 +70,7 @@ public struct GroupCoordinator: Sendable {
     }
 
     mutating func keep(_ group: GroupKind, as groupID: String) {
-        environment.held.set(group.byteCount, of: groupID)
+        environment.count(group, as: groupID)
         if group.isForgettable { return deadlines.forget(groupID) }
         deadlines.arm(groupID, at: group.nextDeadline)
         groups[groupID] = group

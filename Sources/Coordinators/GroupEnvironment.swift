@@ -6,8 +6,21 @@ struct GroupEnvironment: Sendable {
     var topics: any TopicDirectory
     /// Only member ids come from it.
     var random: RandomSource
-    /// As of before the event.
-    var held = HeldBytes()
+    /// In bytes; as of before the event.
+    var held = GroupTotal()
+    /// In milliseconds: how long patterns rest between two lookups.
+    var patternRest = GroupTotal()
+
+    /// Counts what a group is now; nil where it is gone.
+    mutating func count(_ group: GroupKind?, as groupID: String) {
+        held.set(group?.byteCount ?? 0, of: groupID)
+        patternRest.set(group?.patternRestMs ?? 0, of: groupID)
+    }
+
+    /// All groups' patterns rest a hundred times as long as their last lookups took together, so that looking them up keeps others waiting
+    /// for no more than a hundredth of the time; but at most as long as Kafka's do
+    /// (`group.consumer.regex.refresh.interval.ms`), and half a second at least.
+    var patternRestMs: Int64 { Int64(min(max(patternRest.total, 500), 600_000)) }
 
     /// Nobody may come in, and nobody who is in may say more than before. What was let in before is counted even so.
     var isFull: Bool { held.total > options.heldBytesMax }

@@ -140,6 +140,14 @@ enum GroupKind: Sendable {
         }
     }
 
+    /// See `GroupEnvironment.patternRestMs`.
+    var patternRestMs: Int {
+        switch self {
+        case .classic: 0
+        case .consumer(let group): group.isEmpty ? 0 : group.subscriptions.restMs
+        }
+    }
+
     /// See `HeldBytes`.
     var byteCount: Int {
         switch self {

@@ -11,8 +11,8 @@ public struct PatternLookup: Sendable {
         var names: Set<String>
         /// Of the directory: that of the names, or one before it.
         var version: UInt64
-        /// In milliseconds: how long it is until the names may be looked up again.
-        var restMs: Int64
+        /// In milliseconds; see `ConsumerSubscriptions.restMs`.
+        var restMs: Int
     }
 
     public init(_ text: String, among topics: any TopicDirectory) {

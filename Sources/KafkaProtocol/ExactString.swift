@@ -12,8 +12,8 @@ public struct ExactString: Hashable, Comparable, Sendable, CustomStringConvertib
 
     public func hash(into hasher: inout Hasher) {
         // Strings that were decoded from bytes are contiguous; others are made so, here only.
-        if text.utf8.withContiguousStorageIfAvailable({ hasher.combine(bytes: UnsafeRawBufferPointer($0)) }) != nil { return }
-        Array(text.utf8).withUnsafeBytes { hasher.combine(bytes: $0) }
+        if unsafe text.utf8.withContiguousStorageIfAvailable({ unsafe hasher.combine(bytes: UnsafeRawBufferPointer($0)) }) != nil { return }
+        unsafe Array(text.utf8).withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
     }
 }
 

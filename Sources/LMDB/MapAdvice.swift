@@ -10,7 +10,7 @@ public enum MapAdvice {
     /// Tells it of `bytes`, which are of a map. False where the kernel does not know this advice, or could not follow it.
     @discardableResult
     public func give(of bytes: UnsafeRawBufferPointer) -> Bool {
-        guard let start = unsafe bytes.baseAddress else { return true }
+        guard let start = bytes.baseAddress else { return true }
         // madvise takes whole pages.
         let lead = Int(bitPattern: start) & 4095
         return unsafe madvise(UnsafeMutableRawPointer(mutating: start - lead), bytes.count + lead, code) == 0

@@ -128,6 +128,49 @@ import Testing
         #expect(harness.described("b")?.targetAssignment.named == ["t1": [0], "t2": [0]])
     }
 
+    /// What one group's patterns cost makes those of all rest longer: many groups keep the others waiting no more than one does.
+    @Test func allGroupsPatternsRestForWhatTheyCostTogether() {
+        var topics = ConsumerTopics(["a1": 1, "b1": 1])
+        for number in 0..<6_000 { topics.create("n\(number)", 1) }
+        var coordinator = GroupCoordinator(options: GroupOptions(), topics: topics, random: .seeded(1))
+        var now: Int64 = 1_000
+        func beat(_ groupID: String, _ epoch: Int32, pattern: String? = nil) -> Int32? {
+            let request = ConsumerGroupHeartbeatRequest {
+                ($0.groupID, $0.memberID, $0.memberEpoch, $0.subscribedTopicRegex) = (groupID, "m", epoch, pattern)
+                if pattern != nil { ($0.rebalanceTimeoutMs, $0.topicPartitions) = (60_000, []) }
+            }
+            let lookup = coordinator.newPattern(in: request).map { PatternLookup($0, among: topics) }
+            let moment = Moment(monotonicMs: now, wallClockMs: now)
+            let caller = Caller(token: RequestToken(rawValue: 1), clientID: "client", clientHost: "/127.0.0.1", version: 1)
+            guard case .consumerHeartbeat(let answer)? = coordinator.consumerHeartbeat(request, caller, lookup, at: moment).replies.last?.response
+            else { return nil }
+            #expect(answer.errorCode == .none)
+            return answer.memberEpoch
+        }
+        func create(_ name: String) {
+            topics.create(name, 1)
+            coordinator.environment.topics = topics
+        }
+        #expect(beat("cheap", 0, pattern: "b.*") == 1)
+        now += 700
+        create("b2")
+        #expect(beat("cheap", 1) == 2, "6,000 names rest for 600 ms")
+        #expect(beat("costly", 0, pattern: "a.*|" + String(repeating: "z{1000}", count: 9)) == 1)
+        let rest = coordinator.environment.patternRestMs
+        #expect(rest > 3_000 && rest < 30_000)
+        create("b3")
+        now += 3_000
+        #expect(beat("cheap", 2) == 2)
+        now += rest - 3_000
+        #expect(beat("cheap", 2) == 3)
+        // It leaves, and what it cost is nobody's.
+        #expect(beat("costly", -1) == -1)
+        #expect(coordinator.environment.patternRestMs < 1_000)
+        create("b4")
+        now += 1_000
+        #expect(beat("cheap", 3) == 4)
+    }
+
     @Test func aPatternThatNobodyLookedUpIsToBeAskedForAgain() {
         var harness = ConsumerHarness(ConsumerTopics(["t1": 1]))
         let request = ConsumerGroupHeartbeatRequest {
