@@ -324,7 +324,7 @@ final class Connection: ChannelDuplexHandler {
         context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer()), promise: written)
     }
 
-    /// Nothing has come or gone since, and no answer is awaited.
+    /// No request has come and no answer has gone since, and none is awaited.
     func isQuiet(since deadline: NIODeadline) -> Bool { lastActivity < deadline && answers.isEmpty }
 
     func closeIfIdle(since deadline: NIODeadline) {

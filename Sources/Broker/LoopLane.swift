@@ -19,6 +19,8 @@ final class LoopLane: Lane, @unchecked Sendable {
     /// Connections that wait for the broker's request budget.
     private var congested: [ConnectionID: Connection] = [:]
     private var loneClient = LoneClient()
+    /// When to look for a lone client again, after others were not quiet.
+    private var looksAgainAt = NIODeadline.distantPast
     /// A commit is being made on this loop.
     private var isCommitting = false
     /// How many scopes are open that end in `settle`.
@@ -123,12 +125,17 @@ final class LoopLane: Lane, @unchecked Sendable {
 
     /// Members of groups are heard of more often than this.
     private static let quiet = TimeAmount.seconds(10)
+    /// A loop may have ten thousand connections.
+    private static let lookPause = TimeAmount.seconds(1)
 
     /// Notes a request of `connection`, of which `waitingCount` await their answers.
     func noteRequest(of connection: Connection, waitingCount: Int) {
         loneClient.noteRequest(of: connection.id, waitingCount: waitingCount) {
-            let deadline = NIODeadline.now() - Self.quiet
-            return parked.count == 0 && connections.values.allSatisfy { $0 === connection || $0.isQuiet(since: deadline) }
+            let now = NIODeadline.now()
+            guard now >= looksAgainAt else { return false }
+            let isLone = connections.values.allSatisfy { $0 === connection || $0.isQuiet(since: now - Self.quiet) }
+            if !isLone { looksAgainAt = now + Self.lookPause }
+            return isLone
         }
     }
 

@@ -32,10 +32,10 @@ extension ConsumerGroup {
         return member.isClassic ? .illegalGeneration : .staleMemberEpoch
     }
 
-    /// The topics that members are subscribed to: as of the last lookup, or looked up now where there was none since the broker started.
+    /// The topics that members are subscribed to: as of the last lookup, or looked up now where there was none since the group was loaded.
     func subscribedTopics(_ topics: any TopicDirectory) -> Set<String> {
         var looked = self
-        looked.subscriptions.refresh(patterns: patterns, topics, restMs: 0, at: Moment(monotonicMs: 0, wallClockMs: 0))
+        looked.subscriptions.refresh(patterns: patterns, topics, restMs: .max, at: Moment(monotonicMs: 0, wallClockMs: 0))
         return members.keys.reduce(into: looked.subscribedNames) { names, memberID in
             names.formUnion(looked.heldUnresolved(by: memberID.text, topics).map(\.name))
         }

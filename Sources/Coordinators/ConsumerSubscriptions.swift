@@ -12,8 +12,6 @@ struct ConsumerSubscriptions: Sendable {
     private var resolvedAtMs: Int64?
     /// What the patterns and their names take in memory.
     private(set) var byteCount = 0
-    /// How long the next lookup has to wait for this one's sake.
-    private var lookupRestMs = 0
 
     private struct Resolved: Sendable {
         var pattern: TopicPattern
@@ -21,6 +19,8 @@ struct ConsumerSubscriptions: Sendable {
         var names: Set<String>?
         /// Of the directory, when it was looked up last.
         var version: UInt64?
+        /// A hundred times what that took, in milliseconds.
+        var restMs = 0
 
         /// The names themselves are the topics'.
         var byteCount: Int { pattern.byteCount + (names?.count ?? 0) * 24 }
@@ -39,13 +39,13 @@ struct ConsumerSubscriptions: Sendable {
         return try lookup.found()
     }
 
-    /// `isOnly`: no member has had one.
+    /// `isOnly`: no member has one.
     mutating func add(_ found: PatternLookup.Found, isOnly: Bool, at moment: Moment) {
         // The rest begins, or topics that have changed meanwhile would have it looked up once more here and now.
-        if isOnly { (resolvedVersion, resolvedAtMs, lookupRestMs) = (found.version, moment.monotonicMs, found.restMs) }
+        if isOnly { (resolvedVersion, resolvedAtMs) = (found.version, moment.monotonicMs) }
         // The others may be resolved as of later topics, which this one is still to be held against.
         if found.version != resolvedVersion { resolvedVersion = nil }
-        resolved[found.pattern.text] = Resolved(pattern: found.pattern, names: found.names, version: found.version)
+        resolved[found.pattern.text] = Resolved(pattern: found.pattern, names: found.names, version: found.version, restMs: found.restMs)
         countBytes()
     }
 
@@ -67,11 +67,11 @@ struct ConsumerSubscriptions: Sendable {
 
     private func hasRested(_ restMs: Int64, at moment: Moment) -> Bool { resolvedAtMs.map { moment.monotonicMs - $0 >= restMs } ?? true }
 
-    /// What the group's patterns make of the rest of all (`GroupEnvironment.patternRestMs`): a hundred times what the last lookup took.
-    var restMs: Int { resolved.isEmpty ? 0 : lookupRestMs }
+    /// A hundred times what looking up all of its patterns takes, in milliseconds.
+    var restMs: Int { resolved.values.reduce(0) { $0 + $1.restMs } }
 
-    /// A step takes some 10 ns, and a name up to a microsecond beside.
-    static func restMs(names: Int, steps: Int) -> Int { max(names / 10, steps / 1_000) }
+    /// Of one pattern: a step takes some 10 ns, and a name up to a microsecond beside.
+    static func restMs(names: Int, steps: Int) -> Int { names / 10 + steps / 1_000 }
 
     /// Whether it is not known yet what the pattern stands for: after a restart, with so many topics that not all patterns have had their turn.
     func isUnresolved(_ pattern: String?) -> Bool { pattern.map { resolved[$0] != nil && resolved[$0]?.names == nil } ?? false }
@@ -94,24 +94,24 @@ struct ConsumerSubscriptions: Sendable {
             ($0.value.names == nil ? 0 : 1, $0.value.version ?? 0, $0.key) < ($1.value.names == nil ? 0 : 1, $1.value.version ?? 0, $1.key)
         }
         var steps = TopicPattern.stepsMax
-        var stepsSpentBefore = 0
         var isWhole = true
         for (index, (text, old)) in outdated.enumerated() {
+            var stepsSpent = steps
             do {
                 resolved[text]?.names = try old.pattern.matching(all, stepsLeft: &steps)
+                stepsSpent -= steps
             } catch {
                 isWhole = index == 0
                 // One that costs too much by itself keeps the names that it had.
                 guard isWhole else { break }
                 resolved[text]?.names = old.names ?? []
-                stepsSpentBefore = TopicPattern.stepsMax
                 steps = TopicPattern.stepsMax
             }
             resolved[text]?.version = version
+            resolved[text]?.restMs = Self.restMs(names: all.count, steps: stepsSpent)
         }
         if isWhole { resolvedVersion = version }
         resolvedAtMs = moment.monotonicMs
-        lookupRestMs = Self.restMs(names: all.count, steps: stepsSpentBefore + TopicPattern.stepsMax - steps)
     }
 }
 
@@ -131,7 +131,7 @@ extension ConsumerGroup {
     /// Looks up what the group is subscribed to, and has the group assign anew if something of it has changed.
     /// `isAssigning`: an assignment is due anyway.
     mutating func refreshSubscriptions(_ environment: GroupEnvironment, isAssigning: Bool, at moment: Moment) {
-        let restMs = environment.patternRestMs
+        let restMs = environment.restMs(of: subscriptions)
         guard isAssigning || subscriptions.isOutdated(environment.topics, restMs: restMs, at: moment) else { return }
         subscriptions.refresh(patterns: patterns, environment.topics, restMs: restMs, at: moment)
         let hash = metadataHash(environment.topics)

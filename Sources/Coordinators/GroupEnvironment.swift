@@ -8,7 +8,7 @@ struct GroupEnvironment: Sendable {
     var random: RandomSource
     /// In bytes; as of before the event.
     var held = GroupTotal()
-    /// In milliseconds: how long patterns rest between two lookups.
+    /// A hundred times what looking up the patterns of each group takes, in milliseconds.
     var patternRest = GroupTotal()
 
     /// Counts what a group is now; nil where it is gone.
@@ -17,10 +17,12 @@ struct GroupEnvironment: Sendable {
         patternRest.set(group?.patternRestMs ?? 0, of: groupID)
     }
 
-    /// All groups' patterns rest a hundred times as long as their last lookups took together, so that looking them up keeps others waiting
-    /// for no more than a hundredth of the time; but at most as long as Kafka's do
-    /// (`group.consumer.regex.refresh.interval.ms`), and half a second at least.
-    var patternRestMs: Int64 { Int64(min(max(patternRest.total, 500), 600_000)) }
+    /// How long a group's patterns rest between two lookups, in milliseconds: so long that these keep other groups waiting for no more than a
+    /// hundredth of the time, and those of all groups for no more than a tenth. That is half a second at least; and at most ten minutes, which
+    /// only hundreds of groups with the costliest patterns come to.
+    func restMs(of subscriptions: ConsumerSubscriptions) -> Int64 {
+        Int64(max(min(max(subscriptions.restMs, 500), 30_000), min(patternRest.total / 10, 600_000)))
+    }
 
     /// Nobody may come in, and nobody who is in may say more than before. What was let in before is counted even so.
     var isFull: Bool { held.total > options.heldBytesMax }

@@ -140,11 +140,11 @@ enum GroupKind: Sendable {
         }
     }
 
-    /// See `GroupEnvironment.patternRestMs`.
+    /// See `GroupEnvironment.patternRest`.
     var patternRestMs: Int {
         switch self {
         case .classic: 0
-        case .consumer(let group): group.isEmpty ? 0 : group.subscriptions.restMs
+        case .consumer(let group): group.subscriptions.restMs
         }
     }
 

@@ -172,6 +172,7 @@ final class ConsumerWorld {
 
     private func submit(_ effects: GroupEffects) {
         if coordinator.environment.held.total != coordinator.recountedBytes { fail("what the group holds is not counted right") }
+        if coordinator.environment.patternRest.total != coordinator.recountedPatternRest { fail("what patterns cost is not counted right") }
         let before = disk.keys.first?.first
         let life = life
         writesInFlight += 1

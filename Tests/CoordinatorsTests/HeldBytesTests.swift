@@ -129,6 +129,9 @@ import Testing
 extension GroupCoordinator {
     /// What groups hold, counted anew.
     var recountedBytes: Int { groups.values.reduce(0) { $0 + $1.recountedBytes } }
+
+    /// How long patterns rest, counted anew.
+    var recountedPatternRest: Int { groups.values.reduce(0) { $0 + $1.patternRestMs } }
 }
 
 extension GroupKind {

@@ -44,6 +44,8 @@ class Disk:
                 self.unsynced.append((offset, self.log.data[begin:end]))
             elif step == b"P":
                 self.put(self.synced, *self.unsynced.pop())
+                # What is older would otherwise be laid over it.
+                assert not self.unsynced, "a write is on the disk before those that came before it"
             else:
                 for write in self.unsynced:
                     self.put(self.synced, *write)

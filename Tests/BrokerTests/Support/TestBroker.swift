@@ -1,9 +1,9 @@
 import Foundation
 import KafkaProtocol
 import Logging
-import Store
 
 @testable import Broker
+@testable import Store
 
 /// A broker on a port of its own over a store in a directory of its own, gone when the test is over.
 final class TestBroker: Sendable {
@@ -37,6 +37,8 @@ final class TestBroker: Sendable {
         let configuration = try BrokerConfiguration(layers)
         var options = StoreOptions()
         options.mapByteCount = 1 << 30
+        // A lone client is one on any disk.
+        options.shortCommitNs = .max
         options.topicDefaults = configuration.topicDefaults
         store = try Store.open(directory: directory.path, options: options)
         self.configuration = LiveConfiguration(configuration)
