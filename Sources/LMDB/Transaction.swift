@@ -65,6 +65,22 @@ internal import CLMDB
         return true
     }
 
+    /// Puts what stands under `key` in one database into another, too, behind everything that is there; false where it is not in `source`,
+    /// which the transaction must not have changed: LMDB may write changed pages to the disk, and let go of their memory, to find room.
+    public mutating func append(_ key: some Key, from source: Database, to target: Database) throws(LMDBError) -> Bool {
+        guard let bytes = try unsafe lookup(handle, key, source) else { return false }
+        var value = unsafe MDB_val(mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
+        let code = unsafe key.withKeyBytes { bytes in
+            var key = unsafe MDB_val(mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
+            return unsafe mdb_put(handle, target.index, &key, &value, UInt32(MDB_APPEND))
+        }
+        try check(code)
+        return true
+    }
+
+    /// Removes everything that is in a database, without changing its pages.
+    public mutating func empty(_ database: Database) throws(LMDBError) { try unsafe check(mdb_drop(handle, database.index, 0)) }
+
     /// A cursor that may also delete. Nothing else changes the transaction while it lives.
     @_lifetime(&self)
     public mutating func cursor(in database: Database) throws(LMDBError) -> Cursor {

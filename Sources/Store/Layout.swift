@@ -4,6 +4,8 @@ internal import LMDB
 struct Databases: Sendable {
     let meta: Database
     let journal: Database
+    /// The newest entries of the journal (`JournalTail`). Nil in a store of a format before 5 that is only looked at.
+    let tail: Database?
     let log: Database
     let times: Database
     let partitions: Database
@@ -16,8 +18,15 @@ struct Databases: Sendable {
 
     /// The format this code reads and writes; a store of a greater one is refused, of a lesser one raised when it is opened to write.
     /// Format 2 has groups and committed offsets, which a broker that knows nothing of them would neither serve nor keep in step
-    /// with the topics. Format 3 has transactions. Format 4 has logs with gaps, over which an older broker would not read.
-    static let format: Int32 = 4
+    /// with the topics. Format 3 has transactions. Format 4 has logs with gaps, over which an older broker would not read. Format 5 has the journal's
+    /// newest entries in a database of their own, which an older broker would not find.
+    static let format: Int32 = 5
+
+    /// What a store of a format must have: none of them is made where it was lost.
+    static func names(inFormat format: Int32) -> [String] {
+        ["meta", "journal", "log", "times", "partitions", "topics", "producers"] + (format > 1 ? ["groups", "offsets"] : [])
+            + (format > 2 ? ["transactions", "aborted"] : []) + (format > 4 ? ["tail"] : [])
+    }
 
     /// Each by its name; a store of an older format has fewer.
     var named: [(name: String, database: Database)] {
@@ -25,6 +34,7 @@ struct Databases: Sendable {
             ("meta", meta), ("journal", journal), ("log", log), ("times", times), ("partitions", partitions), ("topics", topics),
             ("producers", producers),
         ]
+        if let tail { all.append(("tail", tail)) }
         if let groups { all += [("groups", groups.records), ("offsets", groups.offsets)] }
         if let transactions { all += [("transactions", transactions.states), ("aborted", transactions.aborted)] }
         return all
@@ -33,6 +43,7 @@ struct Databases: Sendable {
     init(creatingIn transaction: inout Transaction) throws(LMDBError) {
         meta = try transaction.database("meta")
         journal = try transaction.database("journal", .integers)
+        tail = try transaction.database("tail", .integers)
         log = try transaction.database("log")
         times = try transaction.database("times")
         partitions = try transaction.database("partitions")
@@ -46,6 +57,10 @@ struct Databases: Sendable {
     init(existingIn snapshot: borrowing Snapshot) throws(LMDBError) {
         meta = try snapshot.database("meta")
         journal = try snapshot.database("journal", .integers)
+        do { tail = try snapshot.database("tail", .integers) } catch {
+            guard error == .notFound else { throw error }
+            tail = nil
+        }
         log = try snapshot.database("log")
         times = try snapshot.database("times")
         partitions = try snapshot.database("partitions")

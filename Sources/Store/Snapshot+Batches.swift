@@ -23,7 +23,7 @@ extension Snapshot {
 
     /// Takes a batch out of a journal entry. False where the entry is not in the snapshot: trimmed, or too new.
     private borrowing func takeEntry(_ piece: Piece, _ databases: Databases, _ sink: inout some RecordSink) throws(LMDBError) -> Bool {
-        guard let entry = try value(piece.sequence, in: databases.journal) else { return false }
+        guard let entry = try journalEntry(piece.sequence, databases) else { return false }
         entry.withUnsafeBytes { bytes in
             let start = JournalEntryHead.payloadStart(bytes) + Int(piece.position)
             sink.append(UnsafeRawBufferPointer(rebasing: bytes[start..<(start + Int(piece.byteCount))]))

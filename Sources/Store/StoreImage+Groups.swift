@@ -31,8 +31,16 @@ extension StoreImage {
     }
 
     private static func journalStart(_ snapshot: borrowing Snapshot, _ databases: Databases) throws -> UInt64 {
-        var cursor = try snapshot.cursor(in: databases.journal)
-        guard try cursor.move(.first) else { return .max }
+        for database in [databases.journal, databases.tail] {
+            guard let database, let start = try firstSequence(snapshot, database) else { continue }
+            return start
+        }
+        return .max
+    }
+
+    private static func firstSequence(_ snapshot: borrowing Snapshot, _ database: Database) throws -> UInt64? {
+        var cursor = try snapshot.cursor(in: database)
+        guard try cursor.move(.first) else { return nil }
         guard cursor.key.byteCount == 8 else { throw StoreError.corrupt("a key of the journal is \(cursor.key.byteCount) bytes long") }
         return cursor.key.unsafeLoadUnaligned(as: UInt64.self)
     }

@@ -125,9 +125,20 @@ struct StoreImage {
     // MARK: - The journal
 
     private mutating func replay(_ snapshot: borrowing Snapshot, _ databases: Databases) throws {
-        var cursor = try snapshot.cursor(in: databases.journal)
+        var isComplete = try replay(snapshot, databases.journal, inTail: false) ?? true
+        if let tail = databases.tail {
+            isComplete = try replay(snapshot, tail, inTail: true) ?? isComplete
+        } else if identity.storeFormat > 4 {
+            throw StoreError.corrupt("the database of the journal's newest entries is missing")
+        }
+        guard isComplete else { throw StoreError.corrupt("the journal ends within a commit") }
+    }
+
+    /// Applies the entries of a database; returns whether the last one is the last of its commit, nil where there is none.
+    private mutating func replay(_ snapshot: borrowing Snapshot, _ database: Database, inTail: Bool) throws -> Bool? {
+        var cursor = try snapshot.cursor(in: database)
         var more = try cursor.move(.first)
-        var isComplete = true
+        var isComplete: Bool?
         while more {
             guard cursor.key.byteCount == 8 else { throw StoreError.corrupt("a key of the journal is \(cursor.key.byteCount) bytes long") }
             let sequence = cursor.key.unsafeLoadUnaligned(as: UInt64.self)
@@ -138,21 +149,22 @@ struct StoreImage {
             } else if sequence != journal.nextSequence {
                 throw StoreError.corrupt("journal entry \(journal.nextSequence) is missing, \(sequence) follows")
             }
-            isComplete = try cursor.value.withUnsafeBytes { try apply($0, sequence) }
+            isComplete = try cursor.value.withUnsafeBytes { try apply($0, sequence, inTail: inTail) }
             more = try cursor.move(.next)
         }
-        guard isComplete else { throw StoreError.corrupt("the journal ends within a commit") }
+        return isComplete
     }
 
     /// Applies one entry; returns whether it is the last of its commit.
-    private mutating func apply(_ entry: UnsafeRawBufferPointer, _ sequence: UInt64) throws(StoreError) -> Bool {
+    private mutating func apply(_ entry: UnsafeRawBufferPointer, _ sequence: UInt64, inTail: Bool) throws(StoreError) -> Bool {
         let head = try JournalEntryHead(entry, sequence: sequence)
         var touched: [StateKey] = []
         try head.forEachOperation(in: entry, sequence: sequence) { operation throws(StoreError) in
             apply(operation, sequence, at: head.timeMs, &touched)
         }
         journal.append(
-            JournalIndex.Entry(sequence: sequence, byteCount: entry.count, operationCount: head.operationCount, touched: touched))
+            JournalIndex.Entry(sequence: sequence, byteCount: entry.count, operationCount: head.operationCount, touched: touched),
+            inTail: inTail)
         return head.isLastOfCommit
     }
 

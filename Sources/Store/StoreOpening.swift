@@ -131,7 +131,7 @@ struct StoreOpening {
         if stat(directory + "/data.mdb", &data) == 0 { _ = chown(lockFile(of: directory), data.st_uid, data.st_gid) }
     }
 
-    /// Refuses what is no store, or one of a newer format, before anything is written to it.
+    /// Refuses what is no store, one of a newer format, and one that is not whole, before anything is written to it.
     /// - Returns: what the store says it is; nil in a fresh environment.
     @discardableResult
     static func check(_ environment: Environment, _ directory: String) throws(StoreError) -> IdentityRow? {
@@ -153,6 +153,9 @@ struct StoreOpening {
             throw .cannotOpen(
                 "the store in \(directory) has format \(identity.storeFormat); this lmbroker reads up to \(Databases.format). Use the version that wrote it, or a later one"
             )
+        }
+        for name in Databases.names(inFormat: identity.storeFormat) where (try? snapshot.database(name)) == nil {
+            throw .cannotOpen("the store in \(directory) has no database '\(name)', and one of format \(identity.storeFormat) has; use a whole copy")
         }
         return identity
     }

@@ -186,9 +186,9 @@ public struct StoreVerifier: ~Copyable {
     }
 
     private mutating func checkPiece(_ piece: Piece, _ walk: inout PartitionWalk) throws(StoreError) {
-        let journal = databases.journal
+        let databases = databases
         let batch = try lmdb("reading the journal") { () throws(LMDBError) in
-            guard let entry = try snapshot.value(piece.sequence, in: journal) else { return nil as [UInt8]? }
+            guard let entry = try snapshot.journalEntry(piece.sequence, databases) else { return nil as [UInt8]? }
             return entry.withUnsafeBytes { bytes in
                 let start = JournalEntryHead.payloadStart(bytes) + Int(piece.position)
                 return Array(bytes[start..<(start + Int(piece.byteCount))])

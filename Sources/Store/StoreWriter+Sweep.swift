@@ -90,7 +90,7 @@ extension StoreWriter {
         touch(partition, &draft)
         var length = 0
         for piece in pieces {
-            guard let entry = try transaction.value(piece.sequence, in: databases.journal) else {
+            guard let entry = try transaction.journalEntry(piece.sequence, databases) else {
                 preconditionFailure(
                     "journal entry \(piece.sequence) was trimmed while partition \(partition.id.rawValue) had batches in it")
             }
@@ -151,7 +151,8 @@ extension StoreWriter {
                 budget.take(try settle(entry.touched[journal.frontSettled], through: entry.sequence, &draft, &transaction))
                 journal.frontSettled += 1
             }
-            try transaction.delete(entry.sequence, in: databases.journal)
+            let wasThere = try transaction.delete(entry.sequence, in: journal.isFirstInTail ? tailDatabase : databases.journal)
+            precondition(wasThere, "journal entry \(entry.sequence) is missing")
             draft.isDirty = true
             journal.removeFirst()
             if keepingLast, journal.byteCount <= journalBytesMax / 2, journal.changeCount <= options.journalOperationsMax / 2 { return }

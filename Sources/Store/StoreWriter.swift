@@ -11,6 +11,7 @@ internal import Synchronization
 final class StoreWriter {
     let environment: Environment
     let databases: Databases
+    let tailDatabase: Database
     let groupDatabases: GroupDatabases
     let transactionDatabases: TransactionDatabases
     let options: StoreOptions
@@ -51,9 +52,11 @@ final class StoreWriter {
     init(environment: Environment, databases: Databases, options: StoreOptions, shared: SharedState) {
         self.environment = environment
         self.databases = databases
-        guard let groups = databases.groups else { preconditionFailure("a store that is opened to write has all of its databases") }
+        guard let tail = databases.tail, let groups = databases.groups, let transactions = databases.transactions else {
+            preconditionFailure("a store that is opened to write has all of its databases")
+        }
+        tailDatabase = tail
         groupDatabases = groups
-        guard let transactions = databases.transactions else { preconditionFailure("a store that is opened to write has all of its databases") }
         transactionDatabases = transactions
         self.options = options
         self.shared = shared
@@ -154,18 +157,33 @@ final class StoreWriter {
         guard !draft.entry.isEmpty else { return }
         let entry = draft.entry
         let timeMs = draft.timeMs
-        try putValue(draft.sequence, byteCount: entry.byteCount, in: databases.journal, last: true, &transaction) { bytes in
+        let inTail = isLast && draft.entryCount == 0 && journal.tail.takes(byteCount: entry.byteCount)
+        if !inTail { try emptyTail(&transaction) }
+        let database = inTail ? tailDatabase : databases.journal
+        try putValue(draft.sequence, byteCount: entry.byteCount, in: database, last: true, &transaction) { bytes in
             entry.write(to: bytes, isLast: isLast, timeMs: timeMs, epoch: 0)
         }
         journal.append(
             JournalIndex.Entry(
-                sequence: draft.sequence, byteCount: entry.byteCount, operationCount: entry.operationCount, touched: entry.touched))
+                sequence: draft.sequence, byteCount: entry.byteCount, operationCount: entry.operationCount, touched: entry.touched),
+            inTail: inTail)
         draft.journaledByteCount += entry.byteCount
         draft.entryCount += 1
         draft.changeCount += entry.touched.count
         draft.sequence += 1
         draft.entry = JournalEntryDraft(byteCountMax: draft.valueByteCountMax)
         draft.isDirty = true
+    }
+
+    /// Puts the newest entries behind all others.
+    private func emptyTail(_ transaction: inout Transaction) throws(LMDBError) {
+        guard !journal.tail.isEmpty else { return }
+        for sequence in journal.tailSequences {
+            let isMoved = try transaction.append(sequence, from: tailDatabase, to: databases.journal)
+            precondition(isMoved, "journal entry \(sequence) is missing")
+        }
+        try transaction.empty(tailDatabase)
+        journal.emptyTail()
     }
 
     /// Writes a value of the log or the journal in its place, and notes how long LMDB looked for one.

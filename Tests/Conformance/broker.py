@@ -180,3 +180,19 @@ class Broker:
         with self.connect(timeout=60) as connection:
             reply = connection.ask(DELETE_TOPICS, 6, timeout_ms=30_000, topics=[dict(name=name)])
         assert reply.responses[0].error_code == 0, reply.responses[0]
+
+
+def refused(directory, log_path):
+    """Starts a broker that must not start; returns what it said."""
+    broker = Broker(directory, log_path=log_path)
+    broker.launch()
+    try:
+        code = broker.process.wait(10)
+    except subprocess.TimeoutExpired:
+        broker.process.kill()
+        raise AssertionError("the broker started where it should have refused") from None
+    said = broker.log()
+    assert code > 0, f"exit status {code}: {said}"
+    assert "Fatal error" not in said and "crashed" not in said, said
+    assert any(len(line.split()) >= 5 for line in said.splitlines()), f"that is no sentence: {said!r}"
+    return said

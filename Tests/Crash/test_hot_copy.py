@@ -128,7 +128,7 @@ def test_stock_tools_open_the_live_store(start_broker, topic):
     with Ledger(broker, topic) as ledger:
         ledger.wait_for_more(3000)
         overview = run_tool("mdb_stat", "-a", "-e", "-f", "-r", broker.directory).stdout
-        for database in ("meta", "journal", "log", "times", "partitions", "topics"):
+        for database in ("meta", "journal", "tail", "log", "times", "partitions", "topics"):
             assert f"Status of {database}" in overview
         ledger.wait_for_more(1000)
         dump = subprocess.run(["mdb_dump", "-a", str(broker.directory)], stdout=subprocess.PIPE, timeout=120)

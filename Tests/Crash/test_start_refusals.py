@@ -2,29 +2,12 @@
 
 import os
 import struct
-import subprocess
 
 import pytest
 
-from broker import Broker, lmbroker, run_tool, verify
+from broker import Broker, lmbroker, refused, run_tool, verify
 from records import batch, crc32c
 from wire_requests import produce
-
-
-def refused(directory, log_path):
-    """Starts a broker that must not start; returns what it said."""
-    broker = Broker(directory, log_path=log_path)
-    broker.launch()
-    try:
-        code = broker.process.wait(10)
-    except subprocess.TimeoutExpired:
-        broker.process.kill()
-        raise AssertionError("the broker started where it should have refused") from None
-    said = broker.log()
-    assert code > 0, f"exit status {code}: {said}"
-    assert "Fatal error" not in said and "crashed" not in said, said
-    assert any(len(line.split()) >= 5 for line in said.splitlines()), f"that is no sentence: {said!r}"
-    return said
 
 
 def test_a_directory_in_use(start_broker, topic, tmp_path):

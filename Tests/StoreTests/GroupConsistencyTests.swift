@@ -136,7 +136,7 @@ import Testing
     // MARK: - Stores of older formats
 
     /// A store as a broker of an older format has left it: topics and records, in format 1 no database of groups, in 2 none of
-    /// transactions.
+    /// transactions, in 4 none of the journal's newest entries.
     private func makeOldStore(format: Int32) throws -> String {
         let (path, _) = try closedStore(directory, "made") { store, partition in
             for size in [1, 3_000, 90_000] { _ = try store.append(makeBatch([[UInt8](repeating: 1, count: size)]), to: partition) }
@@ -147,7 +147,9 @@ import Testing
         let target = try Environment(path: old, options: .init(mapByteCount: 1 << 36))
         let snapshot = try source.snapshot()
         var transaction = try target.begin()
-        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers"] + (format > 1 ? ["groups", "offsets"] : []) {
+        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers"] + (format > 1 ? ["groups", "offsets"] : [])
+            + (format > 2 ? ["transactions", "aborted"] : [])
+        {
             let order: KeyOrder = name == "journal" ? .integers : .bytes
             let from = try snapshot.database(name, order)
             let to = try transaction.database(name, order)
@@ -172,7 +174,7 @@ import Testing
         return image.identity.storeFormat
     }
 
-    @Test(arguments: [1, 2] as [Int32])
+    @Test(arguments: [1, 2, 3, 4] as [Int32])
     func aStoreOfAnOlderFormatIsReadAsItIs(old: Int32) throws {
         let path = try makeOldStore(format: old)
         let copy = directory.subdirectory("copy")
@@ -184,7 +186,7 @@ import Testing
         #expect(try format(copy) == old)
     }
 
-    @Test(arguments: [1, 2] as [Int32])
+    @Test(arguments: [1, 2, 3, 4] as [Int32])
     func aStoreOfAnOlderFormatIsRaisedWhenItIsOpened(old: Int32) throws {
         let path = try makeOldStore(format: old)
         let events = Mutex<[String]>([])
@@ -207,8 +209,8 @@ import Testing
         #expect(events.withLock { $0 } == [])
     }
 
-    /// Nobody takes a store for an old one because its groups or its transactions were lost.
-    @Test(arguments: [1, 2] as [Int32])
+    /// Nobody takes a store for an old one because its groups, its transactions or the end of its journal were lost.
+    @Test(arguments: [1, 2, 4] as [Int32])
     func aStoreWithoutItsDatabasesIsDamaged(old: Int32) throws {
         let path = try makeOldStore(format: old)
         try {
@@ -218,6 +220,9 @@ import Testing
                 try transaction.put("identity", IdentityRow().encoded(), in: meta)
             }
         }()
-        #expect(throws: StoreError.self) { try StoreVerifier.verify(directory: path, mapByteCount: 1 << 36) }
+        let missing = [1: "groups", 2: "transactions", 4: "tail"][old] ?? ""
+        func complains(_ error: any Error) -> Bool { "\(error)".contains("has no database '\(missing)'") }
+        #expect { try StoreVerifier.verify(directory: path, mapByteCount: 1 << 36) } throws: { complains($0) }
+        #expect { try Store.open(directory: path, options: smallOptions()) } throws: { complains($0) }
     }
 }

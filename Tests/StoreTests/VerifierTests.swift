@@ -201,12 +201,14 @@ private func offsetRow(asOf: Int64) -> [UInt8] {
 
     private func differences(_ left: [UInt8], _ right: [UInt8]) -> [Int] { left.indices.filter { left[$0] != right[$0] } }
 
+    private func order(of database: String) -> KeyOrder { ["journal", "tail"].contains(database) ? .integers : .bytes }
+
     private func allValues(_ path: String) throws -> [(database: String, key: [UInt8], value: [UInt8])] {
         let environment = try Environment(path: path, options: .init(mapByteCount: 1 << 36))
         let snapshot = try environment.snapshot()
         var values: [(database: String, key: [UInt8], value: [UInt8])] = []
-        for name in ["meta", "journal", "log", "times", "partitions", "topics", "producers", "groups", "offsets", "transactions", "aborted"] {
-            let database = try snapshot.database(name, name == "journal" ? .integers : .bytes)
+        for name in Databases.names(inFormat: Databases.format) {
+            let database = try snapshot.database(name, order(of: name))
             var cursor = try snapshot.cursor(in: database)
             while try cursor.move(.next) {
                 values.append((name, cursor.key.withUnsafeBytes { Array($0) }, cursor.value.withUnsafeBytes { Array($0) }))
@@ -218,7 +220,7 @@ private func offsetRow(asOf: Int64) -> [UInt8] {
     private func set(_ path: String, _ name: String, _ key: [UInt8], _ value: [UInt8]) throws {
         let environment = try Environment(path: path, options: .init(mapByteCount: 1 << 36))
         try environment.write { (transaction) throws(LMDBError) in
-            let database = try transaction.database(name, name == "journal" ? .integers : .bytes)
+            let database = try transaction.database(name, order(of: name))
             try transaction.put(key, value, in: database)
         }
     }
