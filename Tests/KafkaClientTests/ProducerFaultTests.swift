@@ -92,11 +92,14 @@ struct ProducerFaultTests {
         await broker.stop()
     }
 
-    /// `LMBROKER_SEED=7 swift test --filter ProducerFaultTests` runs one seed alone, `LMBROKER_SEEDS=2000` that many.
+    /// `LMBROKER_SEED=7 swift test --filter ProducerFaultTests` runs one seed alone, `LMBROKER_SEEDS=200` that many, from 1 or from
+    /// `LMBROKER_FIRST_SEED` on. They run all at once, so that thousands would make each other late.
     private static var seeds: [UInt64] {
         let environment = ProcessInfo.processInfo.environment
-        if let only = environment["LMBROKER_SEED"].flatMap(UInt64.init) { return [only] }
-        return Array(1...(environment["LMBROKER_SEEDS"].flatMap(UInt64.init) ?? 60))
+        func number(_ name: String) -> UInt64? { environment[name].flatMap(UInt64.init) }
+        if let only = number("LMBROKER_SEED") { return [only] }
+        let first = number("LMBROKER_FIRST_SEED") ?? 1
+        return Array(first..<first + (number("LMBROKER_SEEDS") ?? 60))
     }
 
     @Test(arguments: seeds)
