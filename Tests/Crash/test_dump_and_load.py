@@ -1,11 +1,10 @@
 """Judges: what `mdb_dump -a` writes of a store that was killed, `mdb_load` makes a store of that a broker serves; and so for the older
 format in which the journal's newest entries had no database of their own."""
 
-import struct
-
 import confluent
 from broker import lmbroker, refused, run_tool, verify
-from records import batch, crc32c
+from dumps import sections, set_format, text
+from records import batch
 from wire_requests import produce
 
 RECORDS = 25
@@ -22,26 +21,9 @@ def killed_store(start_broker, topic):
     return broker.directory
 
 
-def sections(dump):
-    """Of each database its head and its rows: keys and values by turns, as hexadecimal digits."""
-    found, name = {}, None
-    for line in dump.splitlines():
-        if line == "VERSION=3":
-            name, head, rows = None, [line], []
-        elif line == "DATA=END":
-            found[name] = (head, rows)
-        elif line.startswith(" "):
-            rows.append(line)
-        else:
-            head.append(line)
-            if line.startswith("database="):
-                name = line.removeprefix("database=")
-    return found
-
-
 def loaded(directory, databases):
     directory.mkdir()
-    run_tool("mdb_load", directory, stdin="".join("\n".join([*head, *rows, "DATA=END", ""]) for head, rows in databases.values()))
+    run_tool("mdb_load", directory, stdin=text(databases))
     return directory
 
 
@@ -58,16 +40,10 @@ def test_a_dump_holds_everything(start_broker, topic, tmp_path):
 
 
 def test_a_store_of_format_4(start_broker, topic, tmp_path):
-    """The same as it was then: all entries in the journal, and another number in the identity row (format byte, CRC-32C of the rest,
-    fields, of which the first is the store's format)."""
+    """The same as it was then: all entries in the journal, and another number in the identity row."""
     databases = sections(run_tool("mdb_dump", "-a", killed_store(start_broker, topic)).stdout)
     databases["journal"][1].extend(databases.pop("tail")[1])
-    rows = databases["meta"][1]
-    place = rows.index(" " + b"identity".hex()) + 1
-    value = bytes.fromhex(rows[place])
-    assert struct.unpack(">i", value[5:9])[0] == 5
-    older = struct.pack(">i", 4) + value[9:]
-    rows[place] = " " + (value[:1] + struct.pack(">I", crc32c(older)) + older).hex()
+    assert set_format(databases["meta"][1], lambda _: 4) == 5
     store = loaded(tmp_path / "store", databases)
     verify(store)
     broker = start_broker(directory=store)

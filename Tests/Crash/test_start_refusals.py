@@ -1,12 +1,12 @@
 """Judges: a data directory that cannot be served is refused with a sentence and a non-zero exit, and left alone."""
 
 import os
-import struct
 
 import pytest
 
 from broker import Broker, lmbroker, refused, run_tool, verify
-from records import batch, crc32c
+from dumps import sections, set_format, text
+from records import batch
 from wire_requests import produce
 
 
@@ -80,18 +80,12 @@ def test_a_path_that_is_a_file(tmp_path):
 
 
 def test_a_newer_format(start_broker, tmp_path):
-    """The identity row is dumped, its format number raised and its checksum renewed, and loaded with the stock tools.
-
-    The row is a format byte, the CRC-32C of the rest, and the fields, of which the first is the store's format.
-    """
+    """The identity row is dumped, its format number raised and its checksum renewed, and loaded with the stock tools."""
     broker = start_broker()
     broker.stop()
-    dump = run_tool("mdb_dump", "-s", "meta", broker.directory).stdout.splitlines()
-    row = dump.index(" " + b"identity".hex()) + 1
-    value = bytes.fromhex(dump[row])
-    newer = struct.pack(">i", struct.unpack(">i", value[5:9])[0] + 1) + value[9:]
-    dump[row] = " " + (value[:1] + struct.pack(">I", crc32c(newer)) + newer).hex()
-    run_tool("mdb_load", "-s", "meta", broker.directory, stdin="\n".join(dump) + "\n")
+    dump = sections(run_tool("mdb_dump", "-s", "meta", broker.directory).stdout)
+    set_format(dump["meta"][1], lambda format: format + 1)
+    run_tool("mdb_load", "-s", "meta", broker.directory, stdin=text(dump))
     said = refused(broker.directory, tmp_path / "log")
     assert "format" in said.lower() and "2" in said
 
