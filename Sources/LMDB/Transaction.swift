@@ -44,12 +44,7 @@ internal import CLMDB
         _ key: some Key, byteCount: Int, in database: Database, last: Bool = false, fill: (UnsafeMutableRawBufferPointer) -> Void
     ) throws(LMDBError) {
         var value = unsafe MDB_val(mv_size: byteCount, mv_data: nil)
-        let flags = UInt32(MDB_RESERVE) | (last ? UInt32(MDB_APPEND) : 0)
-        let code = unsafe key.withKeyBytes { bytes in
-            var key = unsafe MDB_val(mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
-            return unsafe mdb_put(handle, database.index, &key, &value, flags)
-        }
-        try check(code)
+        try unsafe put(key, &value, in: database, flags: MDB_RESERVE | (last ? MDB_APPEND : 0))
         unsafe fill(UnsafeMutableRawBufferPointer(start: value.mv_data, count: value.mv_size))
     }
 
@@ -70,12 +65,16 @@ internal import CLMDB
     public mutating func append(_ key: some Key, from source: Database, to target: Database) throws(LMDBError) -> Bool {
         guard let bytes = try unsafe lookup(handle, key, source) else { return false }
         var value = unsafe MDB_val(mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
+        try unsafe put(key, &value, in: target, flags: MDB_APPEND)
+        return true
+    }
+
+    private func put(_ key: some Key, _ value: inout MDB_val, in database: Database, flags: Int32) throws(LMDBError) {
         let code = unsafe key.withKeyBytes { bytes in
             var key = unsafe MDB_val(mv_size: bytes.count, mv_data: UnsafeMutableRawPointer(mutating: bytes.baseAddress))
-            return unsafe mdb_put(handle, target.index, &key, &value, UInt32(MDB_APPEND))
+            return unsafe mdb_put(handle, database.index, &key, &value, UInt32(flags))
         }
         try check(code)
-        return true
     }
 
     /// Removes everything that is in a database, without changing its pages.
