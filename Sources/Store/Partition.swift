@@ -177,7 +177,7 @@ struct PartitionState {
     var cleaning = CleaningState()
     var isQueuedForSealing = false
     var isQueuedForDeletion = false
-    /// Values at the front that the last commit has asked the kernel for, as they are to be deleted.
+    /// Values at the front that a commit has asked the kernel for, so that the next one deletes them.
     var prefetchedPartCount = 0
 
     // Of the commit being made; `publish` empties them.

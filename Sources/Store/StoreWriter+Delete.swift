@@ -7,40 +7,41 @@ internal import Synchronization
 ///
 /// LMDB looks at the first page of each value that it lets go of, to learn how long it is. Where nobody has read the value
 /// for long, that page comes from the disk, and every producer would wait for it with the committer. So a commit asks the
-/// kernel for the pages that the next one will look at, and deletes only what the one before has asked for.
+/// kernel for the pages that the next one will look at, as many as `DeletionPace` says, and deletes only what was asked for before.
 extension StoreWriter {
-    /// Partitions that a commit deletes from, some of each: what was written at the same time stands side by side in the file,
+    /// Partitions that are deleted from in turn, some of each: what was written at the same time stands side by side in the file,
     /// whoever's it is, and is free as one run again when it goes at the same time.
-    private static let turnsPerCommit = 16
+    private static let partitionsPerRound = 16
     /// Partitions that one commit looks at.
     private static let visitsPerCommit = 256
+    /// Rows of producers and aborted transactions that one commit deletes.
+    private static let rowsPerCommit = 64
 
     /// Queues the partition for the deletion of what is below its log start offset, or of everything.
     func queueDeletion(_ partition: Partition) {
         guard !partition.state.isQueuedForDeletion else { return }
         partition.state.isQueuedForDeletion = true
+        partition.state.prefetchedPartCount = 0
         deletions.append(partition)
     }
 
     func deleteExtents(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         guard !deletions.isEmpty else { return }
-        let budget = DeletionBudget(writtenByteCount: draft.directByteCount + draft.sealedByteCount)
-        try deleteExtents(budget, &draft, &transaction)
-        try prefetch(budget, &transaction)
+        try deletePrefetched(&draft, &transaction)
+        try prefetch(draft, &transaction)
     }
 
-    private func deleteExtents(_ budget: DeletionBudget, _ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
-        var budget = budget
-        let share = budget.share(of: min(deletions.count, Self.turnsPerCommit))
-        // Of the partitions that have more than their share, and wait for their next turn.
+    private func deletePrefetched(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        var rowsLeft = Self.rowsPerCommit
+        // Of the partitions that have more to delete, and wait for their next turn.
         var waiting = 0
         // Their log start moved in this commit: readers do not know it yet, and may still ask what was aborted below it.
         var postponed: [Partition] = []
         defer { deletions.append(contentsOf: postponed) }
         for _ in 0..<Self.visitsPerCommit {
-            guard !budget.isSpent, waiting < min(deletions.count, Self.turnsPerCommit) else { return }
+            guard waiting < min(deletions.count, Self.partitionsPerRound) else { return }
             let partition = deletions[waiting]
-            let isLess = try deleteExtents(of: partition, share, &budget, &draft, &transaction)
+            let isLess = try deletePrefetched(of: partition, &draft, &transaction)
             // Its row must say so, or a copy made now would say that it holds more than it does.
             if isLess, !partition.state.isDeleted { try writeRow(of: partition, &draft, &transaction) }
             if try firstDeletableExtent(of: partition, &transaction) != nil {
@@ -48,8 +49,8 @@ extension StoreWriter {
                 continue
             }
             if partition.state.isDeleted {
-                guard try deleteProducers(of: partition, &budget.valueCount, &draft, &transaction),
-                    try deleteAborted(of: partition, below: .max, &budget.valueCount, &draft, &transaction)
+                guard try deleteProducers(of: partition, &rowsLeft, &draft, &transaction),
+                    try deleteAborted(of: partition, below: .max, &rowsLeft, &draft, &transaction)
                 else { return }
                 try transaction.delete(PartitionKey(partition: partition.id), in: databases.partitions)
                 catalog.partitions[partition.id] = nil
@@ -58,7 +59,7 @@ extension StoreWriter {
                 draft.isDirty = true
             } else if partition.state.hasAborted {
                 let published = partition.tail.withLock { $0.logStartOffset }
-                guard try deleteAborted(of: partition, below: published, &budget.valueCount, &draft, &transaction) else { return }
+                guard try deleteAborted(of: partition, below: published, &rowsLeft, &draft, &transaction) else { return }
                 if published < partition.state.logStartOffset {
                     postponed.append(deletions.remove(at: waiting))
                     continue
@@ -69,20 +70,14 @@ extension StoreWriter {
         }
     }
 
-    /// Deletes from the front what the commit before has asked for, up to `share`. Whether that was something.
-    private func deleteExtents(
-        of partition: Partition, _ share: DeletionBudget, _ budget: inout DeletionBudget, _ draft: inout CommitDraft,
-        _ transaction: inout Transaction
+    /// Deletes from the front what a commit before has asked for. Whether that was something.
+    private func deletePrefetched(
+        of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction
     ) throws(LMDBError) -> Bool {
-        var share = share
         var isLess = false
-        while !share.isSpent, !budget.isSpent, partition.state.prefetchedPartCount > 0,
-            let extent = try firstDeletableExtent(of: partition, &transaction)
-        {
+        while partition.state.prefetchedPartCount > 0, let extent = try firstDeletableExtent(of: partition, &transaction) {
             try delete(extent, of: partition, &draft, &transaction)
             partition.state.prefetchedPartCount -= extent.partCount
-            share.take(extent)
-            budget.take(extent)
             isLess = true
         }
         return isLess
@@ -101,20 +96,39 @@ extension StoreWriter {
         draft.isDirty = true
     }
 
-    /// Asks for the first pages of what is to be deleted next.
-    private func prefetch(_ budget: DeletionBudget, _ transaction: inout Transaction) throws(LMDBError) {
-        let turns = deletions.prefix(Self.turnsPerCommit)
-        if turns.isEmpty { return }
-        for partition in turns {
-            var share = budget.share(of: turns.count)
-            partition.state.prefetchedPartCount = 0
-            var cursor = try transaction.cursor(in: databases.log)
-            var more = try cursor.seek(LogKey(partition.id, 0))
-            while more, !share.isSpent, let extent = try cursor.extent(of: partition.id, prefetching: true), isDeletable(extent, of: partition) {
-                share.take(extent)
-                partition.state.prefetchedPartCount += extent.partCount
-                more = extent.end != nil
-            }
+    /// Asks for the first pages of what the next commit is to delete.
+    private func prefetch(_ draft: CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        let round = min(deletions.count, Self.partitionsPerRound)
+        let valueCount = deletionPace.nextValueCount()
+        guard round > 0, valueCount > 0 else { return }
+        var left = DeletionBudget(valueCount: valueCount, byteCount: 2 * (draft.directByteCount + draft.sealedByteCount))
+        let share = left.share(of: round)
+        var served: [Partition] = []
+        while served.count < round, !left.isSpent {
+            let partition = deletions[served.count]
+            try prefetch(of: partition, share, &left, &transaction)
+            served.append(partition)
+        }
+        // The others of the round come first with the next commit.
+        deletions.insert(contentsOf: served, at: round)
+        deletions.removeFirst(served.count)
+    }
+
+    /// Asks for the first pages of `share` from the front.
+    private func prefetch(
+        of partition: Partition, _ share: DeletionBudget, _ left: inout DeletionBudget, _ transaction: inout Transaction
+    ) throws(LMDBError) {
+        var share = share
+        partition.state.prefetchedPartCount = 0
+        var cursor = try transaction.cursor(in: databases.log)
+        var more = try cursor.seek(LogKey(partition.id, 0))
+        while more, !share.isSpent, !left.isSpent, let extent = try cursor.extent(of: partition.id, prefetching: true),
+            isDeletable(extent, of: partition)
+        {
+            share.take(extent)
+            left.take(extent)
+            partition.state.prefetchedPartCount += extent.partCount
+            more = extent.end != nil
         }
     }
 
@@ -160,24 +174,17 @@ extension StoreWriter {
     }
 }
 
-/// What one commit deletes: some values, and at least twice as many bytes as it has put into the log, so that the sweep keeps up
-/// with producers however short the values are.
+/// What one commit asks for: some values, and at least twice as many bytes as it has put into the log, so that the sweep
+/// keeps up with producers whatever its pace and however short the values are.
 private struct DeletionBudget {
-    /// Each value frees at most 64 pages, which the free list takes in as one short run. May become negative.
-    var valueCount = 64
-    private var byteCount: Int
-
-    init(writtenByteCount: Int) { byteCount = 2 * writtenByteCount }
+    /// May become negative, as the other.
+    var valueCount: Int
+    var byteCount: Int
 
     var isSpent: Bool { valueCount <= 0 && byteCount <= 0 }
 
     /// One of `count` equal parts; at least one value.
-    func share(of count: Int) -> DeletionBudget {
-        var share = self
-        share.valueCount = max(valueCount / max(count, 1), 1)
-        share.byteCount = byteCount / max(count, 1)
-        return share
-    }
+    func share(of count: Int) -> DeletionBudget { DeletionBudget(valueCount: max(valueCount / count, 1), byteCount: byteCount / count) }
 
     mutating func take(_ extent: FoundExtent) {
         valueCount -= extent.partCount

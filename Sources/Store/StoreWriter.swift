@@ -39,6 +39,7 @@ final class StoreWriter {
     var sealQueue: Deque<Partition> = []
     /// Partitions with extents below their log start offset.
     var deletions: Deque<Partition> = []
+    var deletionPace = DeletionPace()
     var budget: DiskBudget
     var sizing: ExtentSizing
     var freeListUpkeep = FreeListUpkeep()
@@ -93,6 +94,7 @@ final class StoreWriter {
         try transaction.commit()
         let nowNs = monotonicNs()
         lastCommitNs = nowNs - begunNs
+        deletionPace.committed(inNs: lastCommitNs, hasDeleted: draft.deletedExtentCount > 0)
         shared.counters.committed(draft, waitedNs: nowNs - started)
         if !mustJoinFreePages { sizing.committed(nowNs: nowNs) }
         shared.valueByteCountMax.store(sizing.byteCountMax, ordering: .relaxed)
