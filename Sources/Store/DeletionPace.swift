@@ -10,8 +10,6 @@ struct DeletionPace {
     /// What a commit takes that has nothing to do with deleting. 0 until there was one.
     private var plainNs: UInt64 = 0
     private var turn = 0
-    /// The commit being made has asked for values.
-    private var isAsking = false
 
     /// Each value frees at most 64 pages, which the free list takes in as one short run.
     static let valueCountMax = 64
@@ -21,18 +19,20 @@ struct DeletionPace {
 
     /// How many values the commit being made is to ask for; 0 while resting.
     mutating func nextValueCount() -> Int {
-        isAsking = turn >= Self.restLength
-        turn = (turn + 1) % Self.turnsPerRest
-        return isAsking ? valueCount : 0
+        defer { turn = (turn + 1) % Self.turnsPerRest }
+        return turn < Self.restLength ? 0 : valueCount
     }
 
-    /// A commit was written, whether or not it was asked how many values it takes.
-    mutating func committed(inNs ns: UInt64, hasDeleted: Bool) {
-        defer { isAsking = false }
+    /// A commit was written that has put nothing into the log: what it took says something of others.
+    mutating func committed(inNs ns: UInt64, askedCount: Int, deletedCount: Int) {
         if plainNs == 0 { plainNs = ns }
-        if isAsking {
-            valueCount = ns > 2 * plainNs ? max(valueCount / 2, 1) : min(valueCount + 1, Self.valueCountMax)
-        } else if hasDeleted {
+        if askedCount > 0 {
+            if ns > 2 * plainNs {
+                valueCount = max(min(valueCount, askedCount) / 2, 1)
+            } else if askedCount >= valueCount {
+                valueCount = min(valueCount + 1, Self.valueCountMax)
+            }
+        } else if deletedCount > 0 {
             return
         } else if ns < plainNs {
             // Who waits for a short commit is harmed most.

@@ -90,6 +90,7 @@ extension StoreWriter {
         }
         partition.state.logByteCount += Int64(slice.length)
         draft.directByteCount += slice.length
+        draft.logValueCount += Int(part)
         var time = ExtentTime()
         time.add(batch.maxTimestamp, keptBy: batch.keptTimestamp(at: draft.timeMs))
         try putTime(

@@ -28,10 +28,11 @@ extension StoreWriter {
     func deleteExtents(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         guard !deletions.isEmpty else { return }
         try deletePrefetched(&draft, &transaction)
-        try prefetch(draft, &transaction)
+        if !deletions.isEmpty { try prefetch(&draft, &transaction) }
     }
 
     private func deletePrefetched(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
+        var budget = DeletionBudget(atLeast: DeletionPace.valueCountMax, draft)
         var rowsLeft = Self.rowsPerCommit
         // Of the partitions that have more to delete, and wait for their next turn.
         var waiting = 0
@@ -41,29 +42,23 @@ extension StoreWriter {
         for _ in 0..<Self.visitsPerCommit {
             guard waiting < min(deletions.count, Self.partitionsPerRound) else { return }
             let partition = deletions[waiting]
-            let isLess = try deletePrefetched(of: partition, &draft, &transaction)
+            let isLess = try deletePrefetched(of: partition, &budget, &draft, &transaction)
             // Its row must say so, or a copy made now would say that it holds more than it does.
             if isLess, !partition.state.isDeleted { try writeRow(of: partition, &draft, &transaction) }
-            if try firstDeletableExtent(of: partition, &transaction) != nil {
+            let hasMore = try firstDeletableExtent(of: partition, &transaction) != nil
+            guard !hasMore, try deleteRows(of: partition, &rowsLeft, &draft, &transaction) else {
                 waiting += 1
                 continue
             }
             if partition.state.isDeleted {
-                guard try deleteProducers(of: partition, &rowsLeft, &draft, &transaction),
-                    try deleteAborted(of: partition, below: .max, &rowsLeft, &draft, &transaction)
-                else { return }
                 try transaction.delete(PartitionKey(partition: partition.id), in: databases.partitions)
                 catalog.partitions[partition.id] = nil
                 producers.removed(partition.state.producers.count)
                 draft.catalogChanges.append(.forget(partition.id))
                 draft.isDirty = true
-            } else if partition.state.hasAborted {
-                let published = partition.tail.withLock { $0.logStartOffset }
-                guard try deleteAborted(of: partition, below: published, &rowsLeft, &draft, &transaction) else { return }
-                if published < partition.state.logStartOffset {
-                    postponed.append(deletions.remove(at: waiting))
-                    continue
-                }
+            } else if partition.state.hasAborted, partition.publishedLogStart < partition.state.logStartOffset {
+                postponed.append(deletions.remove(at: waiting))
+                continue
             }
             partition.state.isQueuedForDeletion = false
             deletions.remove(at: waiting)
@@ -72,12 +67,15 @@ extension StoreWriter {
 
     /// Deletes from the front what a commit before has asked for. Whether that was something.
     private func deletePrefetched(
-        of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction
+        of partition: Partition, _ budget: inout DeletionBudget, _ draft: inout CommitDraft, _ transaction: inout Transaction
     ) throws(LMDBError) -> Bool {
         var isLess = false
-        while partition.state.prefetchedPartCount > 0, let extent = try firstDeletableExtent(of: partition, &transaction) {
+        while !budget.isSpent, partition.state.prefetchedPartCount > 0,
+            let extent = try firstDeletableExtent(of: partition, &transaction)
+        {
             try delete(extent, of: partition, &draft, &transaction)
             partition.state.prefetchedPartCount -= extent.partCount
+            budget.take(extent)
             isLess = true
         }
         return isLess
@@ -97,16 +95,17 @@ extension StoreWriter {
     }
 
     /// Asks for the first pages of what the next commit is to delete.
-    private func prefetch(_ draft: CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
-        let round = min(deletions.count, Self.partitionsPerRound)
+    private func prefetch(_ draft: inout CommitDraft, _ transaction: inout Transaction) throws(LMDBError) {
         let valueCount = deletionPace.nextValueCount()
-        guard round > 0, valueCount > 0 else { return }
-        var left = DeletionBudget(valueCount: valueCount, byteCount: 2 * (draft.directByteCount + draft.sealedByteCount))
+        if valueCount == 0 { return }
+        let round = min(deletions.count, Self.partitionsPerRound)
+        var left = DeletionBudget(atLeast: valueCount, draft)
         let share = left.share(of: round)
         var served: [Partition] = []
         while served.count < round, !left.isSpent {
             let partition = deletions[served.count]
             try prefetch(of: partition, share, &left, &transaction)
+            draft.prefetchedValueCount += partition.state.prefetchedPartCount
             served.append(partition)
         }
         // The others of the round come first with the next commit.
@@ -157,6 +156,17 @@ extension StoreWriter {
         try cursor.delete()
     }
 
+    /// Deletes what else is known of what is gone. False when there is more than `left` allows.
+    private func deleteRows(
+        of partition: Partition, _ left: inout Int, _ draft: inout CommitDraft, _ transaction: inout Transaction
+    ) throws(LMDBError) -> Bool {
+        guard partition.state.isDeleted else {
+            return try deleteAborted(of: partition, below: partition.publishedLogStart, &left, &draft, &transaction)
+        }
+        guard try deleteProducers(of: partition, &left, &draft, &transaction) else { return false }
+        return try deleteAborted(of: partition, below: .max, &left, &draft, &transaction)
+    }
+
     /// False when there are more than `left` allows.
     private func deleteProducers(
         of partition: Partition, _ left: inout Int, _ draft: inout CommitDraft, _ transaction: inout Transaction
@@ -174,23 +184,37 @@ extension StoreWriter {
     }
 }
 
-/// What one commit asks for: some values, and at least twice as many bytes as it has put into the log, so that the sweep
-/// keeps up with producers whatever its pace and however short the values are.
+/// What one commit asks for, or deletes: some values, but no fewer than twice as many, or of twice as many bytes, as it has put
+/// into the log, so that the sweep keeps up with producers whatever its pace, and however short values are or were.
 private struct DeletionBudget {
     /// May become negative, as the other.
-    var valueCount: Int
-    var byteCount: Int
+    private var valueCount: Int
+    private var byteCount: Int
+
+    init(atLeast valueCount: Int, _ draft: CommitDraft) {
+        self.valueCount = max(valueCount, 2 * draft.logValueCount)
+        byteCount = 2 * (draft.directByteCount + draft.sealedByteCount)
+    }
 
     var isSpent: Bool { valueCount <= 0 && byteCount <= 0 }
 
     /// One of `count` equal parts; at least one value.
-    func share(of count: Int) -> DeletionBudget { DeletionBudget(valueCount: max(valueCount / count, 1), byteCount: byteCount / count) }
+    func share(of count: Int) -> DeletionBudget {
+        var share = self
+        share.valueCount = max(valueCount / count, 1)
+        share.byteCount = byteCount / count
+        return share
+    }
 
     mutating func take(_ extent: FoundExtent) {
         valueCount -= extent.partCount
         // What a tiny one costs is the look at it.
         byteCount -= max(extent.byteCount, extent.partCount * ExtentSizing.byteCountMin)
     }
+}
+
+extension Partition {
+    fileprivate var publishedLogStart: Int64 { tail.withLock { $0.logStartOffset } }
 }
 
 /// An extent as a cursor has found it.

@@ -113,6 +113,7 @@ extension StoreWriter {
         partition.state.unsealedByteCount -= length
         partition.state.logByteCount += Int64(length)
         draft.sealedByteCount += length
+        draft.logValueCount += 1
         draft.isDirty = true
         return length
     }

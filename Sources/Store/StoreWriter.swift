@@ -94,7 +94,9 @@ final class StoreWriter {
         try transaction.commit()
         let nowNs = monotonicNs()
         lastCommitNs = nowNs - begunNs
-        deletionPace.committed(inNs: lastCommitNs, hasDeleted: draft.deletedExtentCount > 0)
+        if draft.logValueCount == 0 {
+            deletionPace.committed(inNs: lastCommitNs, askedCount: draft.prefetchedValueCount, deletedCount: draft.deletedExtentCount)
+        }
         shared.counters.committed(draft, waitedNs: nowNs - started)
         if !mustJoinFreePages { sizing.committed(nowNs: nowNs) }
         shared.valueByteCountMax.store(sizing.byteCountMax, ordering: .relaxed)
@@ -258,7 +260,11 @@ struct CommitDraft {
     var batchCount = 0
     var recordCount = 0
     var sealedByteCount = 0
+    /// Values of large batches, and those that were sealed.
+    var logValueCount = 0
     var deletedExtentCount = 0
+    /// Asked for, to be deleted by a later commit.
+    var prefetchedValueCount = 0
     /// Offsets committed and deleted.
     var offsetCount = 0
     var touched: [Partition] = []

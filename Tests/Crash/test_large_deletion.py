@@ -89,7 +89,7 @@ def test_a_steady_producer_does_not_notice_a_large_deletion(start_broker, tmp_pa
     broker.delete_topic("large")
     while broker.extents() > before // 100:
         assert time.monotonic() < deleted + 600, f"{broker.extents()} of {before} extents are left"
-        time.sleep(0.5)
+        time.sleep(0.1)
     swept = time.monotonic()
     time.sleep(max(0.0, deleted + SECONDS_AFTER_LEAST - swept))
     end = time.monotonic()

@@ -14,14 +14,14 @@ import Testing
         (0..<commitCount).map { _ in
             let asked = pace.nextValueCount()
             let taken = plain + each * UInt64(isWritingFirst ? askedBefore : asked)
-            pace.committed(inNs: taken * 1_000, hasDeleted: askedBefore > 0)
+            pace.committed(inNs: taken * 1_000, askedCount: asked, deletedCount: askedBefore)
             askedBefore = asked
             return taken
         }
     }
 
     private mutating func produce(_ commitCount: Int, each: UInt64) {
-        for _ in 0..<commitCount { pace.committed(inNs: each * 1_000, hasDeleted: false) }
+        for _ in 0..<commitCount { pace.committed(inNs: each * 1_000, askedCount: 0, deletedCount: 0) }
     }
 
     @Test mutating func aDiskThatIsFastIsAskedForAsMuchAsTheFreeListTakes() {
@@ -68,11 +68,17 @@ import Testing
         #expect(sweep(100, plain: 400, each: 100).max() ?? 0 <= 1_000)
     }
 
+    @Test mutating func fewerThanMayBeAskedForSayNothingOfMore() {
+        produce(1, each: 400)
+        for _ in 0..<200 { pace.committed(inNs: 450_000, askedCount: 2, deletedCount: 2) }
+        #expect(pace.valueCount == 3)
+    }
+
     @Test mutating func whereNobodyWritesTheSweepTellsByItself() {
         // A commit that neither deletes nor asks has nothing to write then.
         for _ in 0..<200 {
             let asked = pace.nextValueCount()
-            if asked > 0 || askedBefore > 0 { pace.committed(inNs: (400 + 3 * UInt64(asked)) * 1_000, hasDeleted: askedBefore > 0) }
+            if asked > 0 || askedBefore > 0 { pace.committed(inNs: (400 + 3 * UInt64(asked)) * 1_000, askedCount: asked, deletedCount: askedBefore) }
             askedBefore = asked
         }
         #expect(pace.valueCount == DeletionPace.valueCountMax)

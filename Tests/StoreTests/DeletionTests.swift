@@ -36,6 +36,38 @@ import Testing
         #expect(try #require(size) < 12 * Self.commitByteCount, "of \(40 * Self.commitByteCount) bytes that were written")
     }
 
+    /// Small batches of many partitions, sealed a few bytes at a time because the journal may not hold more: an extent is written for each
+    /// of them with every commit, and those of three commits are to stay.
+    @Test func deletionKeepsUpWithManyTinyExtents() throws {
+        let directory = try TemporaryDirectory()
+        var options = smallOptions()
+        options.journalOperationsMax = 200
+        options.commitBytesMax = 16 << 10
+        let store = try Store.open(directory: directory.path, options: options)
+        let partitions = try store.makeTopic("t", partitions: 200).partitions
+        let batch = try makeBatch([[1]])
+        let appends = try partitions.map { try makeAppend($0, batch) }
+        let isWritten = DispatchSemaphore(value: 0)
+        // All at once, so that no commit is made that has nothing but deleting to do.
+        store.submit(
+            (0..<Int64(60)).flatMap { round -> [Submission] in
+                let moves: [Submission] = partitions.map {
+                    .admin(.moveLogStart(partition: $0.id, to: max(0, round - 3)), lane: WaitingLane()) { _ in }
+                }
+                return moves + [
+                    .append(appends, lane: WaitingLane()) { results in
+                        #expect(results.allSatisfy { $0.errorCode == .none })
+                        if round == 59 { isWritten.signal() }
+                    }
+                ]
+            })
+        isWritten.wait()
+        store.close()
+        let report = try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36)
+        #expect(report.problems == [])
+        #expect(report.extentCount < 20 * partitions.count, "of \(60 * partitions.count) that were written")
+    }
+
     /// What the journal holds below the log start is let go of at once, the extents before it by the commits after. A kill in between
     /// leaves a log that ends below where the partition does, and nothing is wrong with it.
     @Test(arguments: [0, 1])
@@ -128,5 +160,32 @@ import Testing
         while store.partition(topic.partitions[0].id) != nil { try #require(ContinuousClock.now < deadline, "the partition is still there") }
         store.close()
         #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+
+    /// One that has many rows to delete is deleted from with every commit, and so are others.
+    @Test func aPartitionOfManyProducersKeepsNoOtherFromBeingDeleted() throws {
+        let directory = try TemporaryDirectory()
+        var store = try Store.open(directory: directory.path, options: smallOptions())
+        let (rows, extents) = (try store.makeTopic("rows"), try store.makeTopic("extents"))
+        let appends = try (0..<Int64(10_000)).map {
+            try makeAppend(rows.partitions[0], try makeBatch([[1]], producerID: $0, epoch: 0, sequence: 0))
+        }
+        let isWritten = DispatchSemaphore(value: 0)
+        store.submit([.append(appends, lane: WaitingLane()) { _ in isWritten.signal() }])
+        isWritten.wait()
+        for _ in 0..<10 { _ = try store.append(makeBatch([[UInt8](repeating: 1, count: 100_000)]), to: extents.partitions[0]) }
+        // Its rows are written when the journal is emptied.
+        store.close()
+        store = try Store.open(directory: directory.path, options: smallOptions())
+        let (many, few) = (rows.partitions[0].id, extents.partitions[0].id)
+        for topic in [rows, extents] { _ = try store.administer(.deleteTopic(id: topic.id)) }
+        let deadline = ContinuousClock.now + .seconds(30)
+        var wasAlone = false
+        while store.partition(many) != nil {
+            try #require(ContinuousClock.now < deadline, "the partition is still there")
+            wasAlone = wasAlone || store.partition(few) == nil && store.partition(many) != nil
+        }
+        #expect(wasAlone)
+        store.close()
     }
 }
