@@ -14,7 +14,7 @@ struct DeletionPace {
     /// Each value frees at most 64 pages, which the free list takes in as one short run.
     static let valueCountMax = 64
     /// Two commits in so many ask for nothing: the first deletes what was asked for before, the second is timed.
-    static let turnsPerRest = 32
+    private static let turnsPerRest = 32
     private static let restLength = 2
 
     /// How many values the commit being made is to ask for; 0 while resting.

@@ -32,7 +32,7 @@ extension StoreWriter {
             draft.replacedByteCount += old.byteCount
         }
         for new in replacement.new {
-            try put(new, of: partition, draft, &transaction)
+            try put(new, of: partition, &draft, &transaction)
             partition.state.logByteCount += Int64(new.bytes.count)
             draft.compactedByteCount += new.bytes.count
         }
@@ -81,7 +81,7 @@ extension StoreWriter {
     }
 
     private func put(
-        _ extent: ExtentReplacement.New, of partition: Partition, _ draft: CommitDraft, _ transaction: inout Transaction
+        _ extent: ExtentReplacement.New, of partition: Partition, _ draft: inout CommitDraft, _ transaction: inout Transaction
     ) throws(LMDBError) {
         // As where it was appended: a large batch of its own is cut, everything else stands in one value.
         let isCut = extent.bytes.count >= directByteCountMin && extent.bytes.withUnsafeBytes { RecordBatchHeader($0)?.byteCount } == extent.bytes.count
@@ -96,6 +96,7 @@ extension StoreWriter {
             copied = range.upperBound
             part += 1
         }
+        draft.logValueCount += Int(part)
         try putTime(partition, baseOffset: extent.baseOffset, runningMaximum: extent.runningMaximum, extent.time, &transaction)
     }
 }

@@ -260,7 +260,7 @@ struct CommitDraft {
     var batchCount = 0
     var recordCount = 0
     var sealedByteCount = 0
-    /// Values of large batches, and those that were sealed.
+    /// Values put into `log`: large batches, what was sealed, and what compaction has changed.
     var logValueCount = 0
     var deletedExtentCount = 0
     /// Asked for, to be deleted by a later commit.
