@@ -3,64 +3,124 @@ internal import CLMDB
 /// Free pages as they stand at the front of the free list, from which a commit takes first.
 public struct FreeListFront: Sendable, Equatable {
     /// Rows that were read, each what one commit freed or wrote back.
-    public fileprivate(set) var rowCount = 0
+    public private(set) var rowCount = 0
+    public private(set) var pageCount = 0
     /// Whether these are all rows that a commit could take from now.
-    fileprivate var isWhole = false
-    /// In the order in which they were read, without the first few, which may go to the tree before a value is given any.
-    fileprivate var pages: [Int] = []
-
-    public var pageCount: Int { pages.count }
+    var isWhole = false
+    /// While rows are read, adjoining pages as they stand in them; then, whatever rows they stand in, longest first.
+    private var runs: [FreeRun] = []
 
     /// Rows that would hold the pages if each were full.
-    public var rowCountMin: Int { (pages.count + Self.pagesPerRow - 1) / Self.pagesPerRow }
+    public var rowCountMin: Int { (pageCount + Self.pagesPerRow - 1) / Self.pagesPerRow }
 
-    /// How long values must be, in pages, for LMDB to look through many of these rows and find room for all in them.
+    /// Whether LMDB would find less than half of it once it is joined: of its rows, or of the pieces in which runs of at least
+    /// `lengthMin` pages stand in them. A commit fills, and writes, each piece by itself.
+    public func isScattered(lengthMin: Int) -> Bool {
+        if rowCount > Self.slack + 2 * rowCountMin { return true }
+        let long = runs.prefix { $0.length >= lengthMin }
+        return long.reduce(0) { $0 + $1.pieceCount } > Self.slack + 2 * long.count
+    }
+
+    /// How long values must be, in pages, for LMDB to look through these rows and find room for all in them.
     ///
-    /// As long as the longest runs of adjoining pages: each value touches one, so there is one left for the next. Unless pages that were
-    /// not read join runs, so that a value touches several. Where there are many runs, as many as such pages are passed over behind the
-    /// longest, which makes sure of room for all. Where there are few, that would leave most of them as they are, and it is tried if it may be.
+    /// As long as the longest runs of adjoining pages, as many of these as it takes until one ends in the last rows: each value touches
+    /// one, so there is one left for the next. Unless pages that were not read join runs, so that a value touches several. Where it takes
+    /// many runs, as many as such pages are passed over behind the longest, which makes sure of room for all. Where it takes few, that
+    /// would leave most of them as they are, and it is tried if it may be.
     func joiningLengths(lengthMin: Int, mayTry: Bool = true) -> [Int] {
         // For a value of n pages LMDB reads 60 n rows, and then no more.
         let lengthMin = max(lengthMin, rowCount / 60 + 1)
-        let runs = runs().prefix { $0 >= lengthMin }
+        let runs = runs.flatMap { $0.cut(to: Self.joiningLengthMax) }.filter { $0.length >= lengthMin }.sorted { $0.length > $1.length }
+        let lastRow = runs.reduce(0) { max($0, $1.lastRow) }
+        let neededCount = runs.firstIndex { $0.lastRow >= lastRow - rowCount / Self.restOfRows } ?? runs.count
         // What is missing would have LMDB go through the whole list, so that must be known not to take long.
-        let mayTry = mayTry && isWhole && runs.count <= Self.fewRunCount
+        let mayTry = mayTry && isWhole && neededCount < Self.fewRunCount
         var lengths: [Int] = []
         var pageCount = 0
         for (index, run) in runs.enumerated() where mayTry || index == 0 || index > Self.strayPageCount {
             // The tree may take pages of a run while the values before this one are reserved.
-            let length = min(mayTry && index > 0 ? run - Self.splitPageCount : run, Self.joiningLengthMax)
+            let length = mayTry && index > 0 ? run.length - Self.splitPageCount : run.length
             guard length >= lengthMin, lengths.count < Self.joiningCount, pageCount + length <= Self.joiningPagesMax else { break }
             lengths.append(length)
             pageCount += length
+            if mayTry, index == neededCount { break }
         }
         return lengths
     }
 
-    /// Lengths of runs of adjoining pages, whatever rows they stand in, longest first.
-    private func runs() -> [Int] {
-        var lengths: [Int] = []
-        var previous = -1
-        for page in pages.sorted() {
-            if page == previous + 1, !lengths.isEmpty { lengths[lengths.count - 1] += 1 } else { lengths.append(1) }
-            previous = page
+    // MARK: - Reading it
+
+    mutating func beginRow() { rowCount += 1 }
+
+    /// The next higher one of the row.
+    mutating func append(_ page: Int) {
+        pageCount += 1
+        if let last = runs.last, last.end == page {
+            runs[runs.count - 1].length += 1
+            runs[runs.count - 1].lastRow = rowCount
+        } else {
+            runs.append(FreeRun(start: page, length: 1, lastRow: rowCount))
         }
-        return lengths.sorted(by: >)
     }
 
+    /// Puts what adjoins together, whatever rows it stands in.
+    mutating func joinRuns() {
+        var joined: [FreeRun] = []
+        for run in runs.sorted(by: { $0.start < $1.start }) {
+            if let last = joined.last, last.end == run.start {
+                joined[joined.count - 1].add(run)
+            } else {
+                joined.append(run)
+            }
+        }
+        runs = joined.sorted { $0.length > $1.length }
+    }
+
+    /// Rows or pieces too many that are not worth a commit.
+    private static let slack = 32
     /// What LMDB puts into a row when it writes back: as many as a page of 4,096 bytes holds behind its header and their number.
     private static let pagesPerRow = 509
     /// Pages that can join runs or split them: those that were not counted, and what the tree may take while values are reserved.
     private static let strayPageCount = treePageCount + splitPageCount
     private static let splitPageCount = 4
     private static let fewRunCount = 2 * strayPageCount
+    /// One part of so many of the rows may be left as they are.
+    private static let restOfRows = 16
     private static let joiningCount = 64
     /// LMDB writes dirty pages early when half of all that a transaction may hold is too few for a value.
     private static let joiningLengthMax = 60_000
     /// LMDB allocates memory for all of them, which nobody touches.
-    private static let joiningPagesMax = 1 << 17
+    private static let joiningPagesMax = 1 << 19
     /// A commit takes so many pages at most for its tree before it takes any for a value: the lowest of the first rows.
     fileprivate static let treePageCount = 16
+}
+
+/// Adjoining pages, in how many pieces they were found, and the last row that had one, from 1.
+private struct FreeRun: Equatable {
+    var start: Int
+    var length: Int
+    var lastRow: Int
+    var pieceCount = 1
+
+    var end: Int { start + length }
+
+    mutating func add(_ next: FreeRun) {
+        length += next.length
+        lastRow = max(lastRow, next.lastRow)
+        pieceCount += next.pieceCount
+    }
+
+    /// In parts of which only the last needs all rows to be there.
+    func cut(to lengthMax: Int) -> [FreeRun] {
+        var parts: [FreeRun] = []
+        var rest = self
+        while rest.length > lengthMax {
+            parts.append(FreeRun(start: rest.start, length: lengthMax, lastRow: 0))
+            rest.start += lengthMax
+            rest.length -= lengthMax
+        }
+        return parts + [rest]
+    }
 }
 
 extension Environment {
@@ -73,16 +133,17 @@ extension Environment {
         var front = FreeListFront()
         var steps = 0
         var passedOver = FreeListFront.treePageCount
-        while steps < Self.mergeStepsMax, front.pages.count < Self.frontPagesMax {
+        while steps < Self.mergeStepsMax, front.pageCount < Self.frontPagesMax {
             guard try cursor.move(.next), cursor.freedBy < oldest else {
                 front.isWhole = true
                 break
             }
-            front.rowCount += 1
             // Each row is merged into what was read before.
-            steps += front.pages.count
-            cursor.appendFreedPages(to: &front.pages, passingOver: &passedOver)
+            steps += front.pageCount
+            front.beginRow()
+            cursor.forEachFreedPage(passingOver: &passedOver) { front.append($0) }
         }
+        front.joinRuns()
         return front
     }
 
@@ -159,12 +220,13 @@ extension Cursor {
     var freedBy: Int { unsafe key.unsafeLoadUnaligned(fromByteOffset: 0, as: Int.self) }
     var freedPageCount: Int { unsafe value.unsafeLoadUnaligned(fromByteOffset: 0, as: Int.self) }
 
-    /// Appends all but the lowest `passedOver` pages, which are the last ones, and counts that down.
-    func appendFreedPages(to pages: inout [Int], passingOver passedOver: inout Int) {
+    /// From the lowest page on, all but the first `passedOver`, which is counted down.
+    func forEachFreedPage(passingOver passedOver: inout Int, _ body: (Int) -> Void) {
         let count = max(freedPageCount - passedOver, 0)
         passedOver -= freedPageCount - count
-        for index in 0..<count {
-            pages.append(unsafe value.unsafeLoadUnaligned(fromByteOffset: (1 + index) * MemoryLayout<Int>.stride, as: Int.self))
+        // The lowest is the last.
+        for index in (0..<count).reversed() {
+            body(unsafe value.unsafeLoadUnaligned(fromByteOffset: (1 + index) * MemoryLayout<Int>.stride, as: Int.self))
         }
     }
 }

@@ -13,13 +13,13 @@ extension StoreWriter {
     /// Whether to join even while somebody waits, because commits take long for want of it.
     var mustJoinFreePages: Bool { sizing.isSearchLong && isJoiningDue }
 
-    /// Joins the front of the free list where its rows are many for what they hold. What comes to nothing is left for the next time.
+    /// Joins the front of the free list where that would leave it in far fewer rows or pieces. What comes to nothing is left for the next time.
     ///
     /// - Throws: what went wrong with the commit.
     func joinFreePages() throws(LMDBError) {
         let startedNs = monotonicNs()
         defer { freeListUpkeep.looked(lastTransactionID: environment.information().lastTransactionID, fromNs: startedNs, toNs: monotonicNs()) }
-        guard let front = try? environment.freeListFront(), front.rowCount > Self.slackRowCount + 2 * front.rowCountMin else { return }
+        guard let front = try? environment.freeListFront(), front.isScattered(lengthMin: sizing.pages) else { return }
         guard try environment.joinFreePages(of: front, lengthMin: sizing.pages, in: databases.meta) else { return }
         let ms = (monotonicNs() - startedNs) / 1_000_000
         options.onEvent(
@@ -28,7 +28,4 @@ extension StoreWriter {
                 message: "joined \(front.pageCount) pages in \(front.rowCount) rows of the free list, in \(ms) ms"))
         sizing.freeListWasJoined()
     }
-
-    /// Rows that are not worth a commit.
-    private static let slackRowCount = 32
 }

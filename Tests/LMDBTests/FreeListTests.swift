@@ -50,6 +50,74 @@ import Testing
         #expect(try snapshot.statistics(of: names).entryCount == 0)
     }
 
+    /// As when the partitions of a topic are deleted in turn: few rows, each with pieces from all over the file.
+    @Test func whatStandsInManyPiecesBecomesLongRunsAgain() throws {
+        let directory = try TemporaryDirectory()
+        let environment = try Environment(path: directory.path, options: .init(mapByteCount: 1 << 28))
+        var transaction = try environment.begin()
+        let values = try transaction.database("values", .integers)
+        let names = try transaction.database("names")
+        for key in 0..<UInt64(161) { try transaction.put(key, [UInt8](repeating: 1, count: 16 * 4096 - 16), in: values) }
+        try transaction.commit()
+        #expect(try !environment.freeListFront().isScattered(lengthMin: 16))
+        for row in 0..<UInt64(16) {
+            try environment.write { transaction throws(LMDBError) in
+                for value in 0..<UInt64(10) { try transaction.delete(row + 16 * value, in: values) }
+            }
+        }
+        // Only what two commits before the last have freed may be taken yet.
+        for _ in 0..<2 { try environment.write { transaction throws(LMDBError) in try transaction.put("a", [UInt8](), in: names) } }
+        let size = environment.information().fileByteCount
+        let front = try environment.freeListFront()
+        #expect(front.rowCount <= 32, "not scattered for its rows alone")
+        #expect(front.isScattered(lengthMin: 16))
+        #expect(try environment.joinFreePages(of: front, lengthMin: 16, in: names))
+        let joined = try environment.freeListFront()
+        #expect(joined.pageCount > 150 * 16)
+        #expect(!joined.isScattered(lengthMin: 16))
+        #expect(environment.information().fileByteCount == size)
+    }
+
+    @Test func rowsThatGoOnWhereTheOneBeforeEndsAreNotScattered() {
+        let whole = FreeListFront(rows: (0..<200).map { row in [row * 500..<(row + 1) * 500] })
+        #expect(!whole.isScattered(lengthMin: 64))
+        #expect(whole.rowCount == 200)
+        #expect(whole.pageCount == 100_000)
+        let inPieces = FreeListFront(rows: (0..<50).map { row in (0..<10).map { piece($0 * 50 + row, of: 64) } })
+        #expect(inPieces.isScattered(lengthMin: 64), "one run in 500 pieces")
+        let short = FreeListFront(rows: (0..<50).map { row in (0..<10).map { piece($0 * 51 + row, of: 64) } })
+        #expect(short.isScattered(lengthMin: 64), "ten runs in 500 pieces")
+        #expect(!short.isScattered(lengthMin: 3_201), "no run is that long")
+        let apart = FreeListFront(rows: (0..<50).map { row in (0..<10).map { piece(2 * ($0 * 50 + row), of: 64) } })
+        #expect(!apart.isScattered(lengthMin: 64), "nothing adjoins")
+    }
+
+    /// What is asked for beyond that takes time, and may not be there.
+    @Test func asManyRunsAreAskedForAsReachTheLastRows() {
+        let one = FreeListFront(rows: (0..<50).map { row in (0..<10).map { piece($0 * 51 + row, of: 64) } })
+        #expect(one.joiningLengths(lengthMin: 64) == [50 * 64], "the first of ten runs that end in the last row")
+        // Ten pieces in the first ten rows, eight in every fifth row, three in the last rows.
+        let two = FreeListFront(
+            rows: (0..<40).map { row in
+                (row < 10 ? [piece(row, of: 64)] : []) + (row % 5 == 4 ? [piece(100 + row / 5, of: 64)] : [])
+                    + (row >= 37 ? [piece(200 + row, of: 64)] : [])
+            })
+        #expect(two.joiningLengths(lengthMin: 64) == [10 * 64, 8 * 64 - 4])
+        let long = FreeListFront(rows: (0..<10).map { row in [piece(row, of: 10_000)] })
+        #expect(long.joiningLengths(lengthMin: 64) == [60_000, 40_000 - 4], "longer than LMDB takes at once")
+    }
+
+    @Test func whereManyRunsAreNeededAllThatIsAskedForIsThere() {
+        let rows = (0..<50).map { row in [row * 1_000..<row * 1_000 + 900 - row] }
+        let lengths = [900] + (21..<50).map { 900 - $0 }
+        #expect(FreeListFront(rows: rows).joiningLengths(lengthMin: 64) == lengths)
+        // Nor is anything tried where more rows are than were read.
+        #expect(FreeListFront(rows: rows, isWhole: false).joiningLengths(lengthMin: 64) == lengths)
+        #expect(FreeListFront(rows: [[0..<900, 1_000..<1_800]], isWhole: false).joiningLengths(lengthMin: 64) == [900])
+    }
+
+    private func piece(_ index: Int, of pageCount: Int) -> Range<Int> { index * pageCount..<(index + 1) * pageCount }
+
     @Test func whatAReaderMaySeeIsLeftAlone() throws {
         let database = names
         let snapshot = try environment.snapshot()
@@ -116,5 +184,18 @@ import Testing
         #expect(lengths == lengths.sorted(by: >))
         #expect(!lengths.isEmpty)
         #expect(try environment.joinFreePages(lengths: lengths, in: names) == lengths.count)
+    }
+}
+
+extension FreeListFront {
+    /// Of runs of pages, from the lowest on in each row.
+    fileprivate init(rows: [[Range<Int>]], isWhole: Bool = true) {
+        self.init()
+        for row in rows {
+            beginRow()
+            for page in row.joined() { append(page) }
+        }
+        joinRuns()
+        self.isWhole = isWhole
     }
 }

@@ -81,7 +81,7 @@ import Testing
         var cursor = try snapshot.cursor(in: .freeList)
         var pages: [Int] = []
         var none = 0
-        while try cursor.move(.next) { cursor.appendFreedPages(to: &pages, passingOver: &none) }
+        while try cursor.move(.next) { cursor.forEachFreedPage(passingOver: &none) { pages.append($0) } }
         free = Set(pages)
         pageCount = environment.information().pageCount
     }

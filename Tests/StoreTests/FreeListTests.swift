@@ -35,6 +35,26 @@ import Testing
         #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
     }
 
+    /// The partitions of a topic are deleted in turn, so each commit frees pieces from all over the file, however few the commits are.
+    @Test func whatADeletedTopicLeavesInPiecesIsJoined() throws {
+        let directory = try TemporaryDirectory()
+        let isJoined = DispatchSemaphore(value: 0)
+        var options = smallOptions()
+        options.onEvent = { if $0.message.hasPrefix("joined") { isJoined.signal() } }
+        let store = try Store.open(directory: directory.path, options: options)
+        let topic = try store.makeTopic("t", partitions: 16)
+        let staying = try store.makeTopic("staying").partitions[0]
+        let batch = try makeBatch([[UInt8](repeating: 1, count: 64 << 10)])
+        for partition in topic.partitions { for _ in 0..<80 { _ = try store.append(batch, to: partition) } }
+        _ = try store.administer(.deleteTopic(id: topic.id))
+        // Joining comes after some commits, and a pause.
+        let small = try makeBatch([[1]])
+        for _ in 0..<64 { _ = try store.append(small, to: staying) }
+        #expect(isJoined.wait(timeout: .now() + 30) == .success)
+        store.close()
+        #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+
     @Test func lookingAtTheFreeListIsForManyCommitsAndLittleOfTheTime() {
         var upkeep = FreeListUpkeep()
         #expect(upkeep.isDue(lastTransactionID: 1_000, nowNs: 0), "of a store that was just opened")
