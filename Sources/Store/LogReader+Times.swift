@@ -94,20 +94,31 @@ extension LogReader {
         return hasExpired ? end : tail.logStartOffset
     }
 
-    /// Retention by size: the end of the leading extents without which the partition still holds at least `bytes`.
+    /// Retention by size: the end of the leading extents and unsealed batches without which the partition still holds at least `bytes`.
     public func oversizeEnd(of partition: Partition, keeping bytes: Int) throws(StoreError) -> Int64 {
         let tail = try renew(beside: partition)
         let start = tail.logStartOffset
         guard tail.byteCount > bytes else { return start }
-        let unsealed = tail.pieces.reduce(0) { $0 + Int($1.byteCount) }
-        let end = try lmdb("measuring extents") { () throws(LMDBError) in
+        let unsealed = tail.pieces.drop { $0.lastOffset < start }
+        return try lmdb("measuring extents") { () throws(LMDBError) in
             // Not by the partition's own sum: what was let go of before may wait for its deletion still, and is no reason to
             // let go of more.
             let sealed = try snapshot.byteCountOfExtents(of: partition.id, databases, from: start, below: tail.sealedEnd)
-            let excess = sealed + unsealed - bytes
-            return excess > 0 ? try snapshot.endOfExtents(of: partition.id, databases, from: start, holdingAtMost: excess) : start
+            var excess = unsealed.reduce(sealed) { $0 + Int($1.byteCount) } - bytes
+            guard excess > 0 else { return start }
+            if excess < sealed {
+                return try snapshot.endOfExtents(of: partition.id, databases, from: start, holdingAtMost: excess) ?? tail.sealedEnd
+            }
+            // However much stands behind an unsealed batch, that one may stay in the journal for long.
+            excess -= sealed
+            var end = max(start, tail.sealedEnd)
+            for batch in unsealed {
+                excess -= Int(batch.byteCount)
+                if excess < 0 { break }
+                end = batch.lastOffset + 1
+            }
+            return end
         }
-        return max(start, min(end ?? tail.sealedEnd, tail.sealedEnd))
     }
 
     /// Renews the snapshot and returns the partition's tail as it stood then: between the two, nothing was sealed, deleted or let

@@ -54,6 +54,20 @@ def test_bytes_are_limited_for_each_partition(start_broker, topic):
         assert start <= 80, "at least the newest two megabytes stay"
 
 
+def test_a_small_batch_in_front_keeps_nothing_behind_it(start_broker, topic):
+    """It waits in the journal for others to be sealed with, and they may never come."""
+    broker = start_broker(CHECK_OFTEN)
+    broker.create_topic(topic, retention_bytes=2_000_000)
+    with broker.connect() as connection:
+        produce(connection, topic, batch([b"small"]))
+        for _ in range(100):
+            produce(connection, topic, batch([b"x" * 100_000]))
+        start = await_beginning(connection, topic, lambda offset: offset >= 71)
+        assert start <= 81, "at least the newest two megabytes stay"
+        first = batches(fetch_one(connection, topic, offset=start).records)[0]
+        assert first.base_offset == start
+
+
 def test_a_shorter_limit_takes_effect_on_what_is_there(start_broker, topic):
     broker = start_broker(CHECK_OFTEN)
     broker.create_topic(topic)

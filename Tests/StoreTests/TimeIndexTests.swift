@@ -169,4 +169,32 @@ import Testing
         // What waits for its deletion is no reason to let go of more.
         #expect(try end(50 * batch.count) == first)
     }
+    /// A batch that waits in the journal to be sealed may do so for as long as what comes behind it does not.
+    @Test func sizeRetentionIsNotHeldUpByWhatIsUnsealed() throws {
+        let store = try Store.open(directory: directory.path, options: smallOptions())
+        let partition = try store.makeTopic("t").partitions[0]
+        let small = try times([1])
+        let large = try times([1], size: 100_000)
+        for batch in [small, large, large, small, small, large, large] { _ = try store.append(batch, to: partition) }
+        func end(keeping bytes: Int) throws -> Int64 {
+            try store.withReader { reader throws(StoreError) in try reader.oversizeEnd(of: partition, keeping: bytes) }
+        }
+        let all = 4 * large.count + 3 * small.count
+        #expect(try end(keeping: all) == 0)
+        #expect(try end(keeping: all - small.count) == 1)
+        #expect(try end(keeping: all - large.count) == 1)
+        #expect(try end(keeping: 2 * large.count + 2 * small.count) == 3)
+        #expect(try end(keeping: 2 * large.count) == 5)
+        #expect(try end(keeping: 1) == 6)
+        #expect(try end(keeping: 0) == 7)
+        _ = try store.administer(.moveLogStart(partition: partition.id, to: 4))
+        #expect(try end(keeping: 2 * large.count + small.count) == 4, "what is let go of already does not count")
+        #expect(try end(keeping: 2 * large.count) == 5)
+        #expect(try end(keeping: large.count) == 6)
+        // What goes makes room, whatever still waits to be sealed.
+        _ = try store.administer(.moveLogStart(partition: partition.id, to: 6))
+        for _ in 0..<4 { _ = try store.append(small, to: partition) }
+        #expect(store.statistics().deletedExtentCount == 3)
+        #expect(try store.values(of: partition).keys.min() == 6)
+    }
 }
