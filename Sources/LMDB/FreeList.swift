@@ -6,7 +6,7 @@ public struct FreeListFront: Sendable, Equatable {
     public private(set) var rowCount = 0
     public private(set) var pageCount = 0
     /// Whether these are all rows that a commit could take from now.
-    var isWhole = false
+    public internal(set) var isWhole = false
     /// While rows are read, adjoining pages as they stand in them; then, whatever rows they stand in, longest first.
     private var runs: [FreeRun] = []
 
@@ -124,8 +124,8 @@ private struct FreeRun: Equatable {
 }
 
 extension Environment {
-    /// Reads rows of the free list from its front, as far as LMDB could merge them with some 64 million steps.
-    public func freeListFront() throws(LMDBError) -> FreeListFront {
+    /// Reads rows of the free list from its front, as far as LMDB could merge them with so many steps.
+    public func freeListFront(mergeStepsMax: Int = .max) throws(LMDBError) -> FreeListFront {
         // A commit takes nothing that the oldest reader may still see, nor what the one before it has freed.
         let oldest = laggingReader()?.transactionID ?? information().lastTransactionID
         let snapshot = try snapshot()
@@ -133,7 +133,7 @@ extension Environment {
         var front = FreeListFront()
         var steps = 0
         var passedOver = FreeListFront.treePageCount
-        while steps < Self.mergeStepsMax, front.pageCount < Self.frontPagesMax {
+        while steps < mergeStepsMax, front.pageCount < Self.frontPagesMax {
             guard try cursor.move(.next), cursor.freedBy < oldest else {
                 front.isWhole = true
                 break
@@ -174,7 +174,6 @@ extension Environment {
     }
 
     private static let joiningAttempts = 8
-    private static let mergeStepsMax = 64_000_000
     private static let frontPagesMax = 1 << 19
 }
 

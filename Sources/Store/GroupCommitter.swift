@@ -144,7 +144,7 @@ final class GroupCommitter: Sendable {
                 houseKeptNs = monotonicNs()
             }
             let isClosing = takeInbox(&waiting)
-            if writer.mustJoinFreePages { joinFreePages() }
+            joinFreePages(underLoad: true)
             if !waiting.isEmpty {
                 commit(nextGroup(&waiting))
             } else if isClosing {
@@ -214,11 +214,15 @@ final class GroupCommitter: Sendable {
         let isDue = writer.isJoiningDue
         let hasWork = waitForWork(atMostNs: isDue ? idleNs : houseKeepingNs)
         guard isDue, !hasWork else { return }
-        joinFreePages()
+        joinFreePages(underLoad: false)
     }
 
-    private func joinFreePages() {
-        do { try writer.joinFreePages() } catch { writer.fail([], error) }
+    private func joinFreePages(underLoad: Bool) {
+        do {
+            if underLoad { try writer.joinFreePagesUnderLoad() } else { try writer.joinFreePages() }
+        } catch {
+            writer.fail([], error)
+        }
     }
 
     /// Whether there is some, or may be.

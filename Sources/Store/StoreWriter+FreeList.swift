@@ -2,7 +2,8 @@ internal import LMDB
 
 /// Commits take free pages from the rows at the front of LMDB's free list, and merge as many rows as it takes to find a run that is long
 /// enough. Each commit adds a row of its own, so pages that adjoin come to stand in rows far apart; then many rows are merged, and
-/// written back, by every commit. While nobody waits, or once that takes long, one commit has LMDB merge and sort the front of the list.
+/// written back, by every commit. While nobody waits, once that takes long, or when it is quickly done and much is being written, one commit
+/// has LMDB merge and sort the front of the list.
 extension StoreWriter {
     /// Whether it is time to look at the free list, as soon as the committer has nothing else to do.
     var isJoiningDue: Bool {
@@ -13,13 +14,27 @@ extension StoreWriter {
     /// Whether to join even while somebody waits, because commits take long for want of it.
     var mustJoinFreePages: Bool { sizing.isSearchLong && isJoiningDue }
 
+    /// What is done between two commits while somebody waits.
+    ///
+    /// - Throws: what went wrong with the commit.
+    func joinFreePagesUnderLoad() throws(LMDBError) {
+        if mustJoinFreePages {
+            try joinFreePages()
+        } else if freeListUpkeep.wasMuchWritten, isJoiningDue {
+            try joinFreePages(onlyIfQuick: true)
+        }
+    }
+
     /// Joins the front of the free list where that would leave it in far fewer rows or pieces. What comes to nothing is left for the next time.
     ///
     /// - Throws: what went wrong with the commit.
-    func joinFreePages() throws(LMDBError) {
+    func joinFreePages(onlyIfQuick: Bool = false) throws(LMDBError) {
         let startedNs = monotonicNs()
         defer { freeListUpkeep.looked(lastTransactionID: environment.information().lastTransactionID, fromNs: startedNs, toNs: monotonicNs()) }
-        guard let front = try? environment.freeListFront(), front.isScattered(lengthMin: sizing.pages) else { return }
+        let mergeStepsMax = onlyIfQuick ? Self.quickMergeSteps : Self.mergeStepsMax
+        guard let front = try? environment.freeListFront(mergeStepsMax: mergeStepsMax), front.isWhole || !onlyIfQuick,
+            front.isScattered(lengthMin: sizing.pages)
+        else { return }
         guard try environment.joinFreePages(of: front, lengthMin: sizing.pages, in: databases.meta) else { return }
         let ms = (monotonicNs() - startedNs) / 1_000_000
         options.onEvent(
@@ -28,4 +43,9 @@ extension StoreWriter {
                 message: "joined \(front.pageCount) pages in \(front.rowCount) rows of the free list, in \(ms) ms"))
         sizing.freeListWasJoined()
     }
+
+    /// 30 to 40 ms.
+    private static let mergeStepsMax = 64_000_000
+    /// Some 5 ms.
+    private static let quickMergeSteps = 8_000_000
 }

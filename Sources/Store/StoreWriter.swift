@@ -98,6 +98,7 @@ final class StoreWriter {
             deletionPace.committed(inNs: lastCommitNs, askedCount: draft.prefetchedValueCount, deletedCount: draft.deletedExtentCount)
         }
         shared.counters.committed(draft, waitedNs: nowNs - started)
+        freeListUpkeep.wrote(draft.directByteCount + draft.sealedByteCount + draft.journaledByteCount)
         if !mustJoinFreePages { sizing.committed(nowNs: nowNs) }
         shared.valueByteCountMax.store(sizing.byteCountMax, ordering: .relaxed)
         return publish(draft)

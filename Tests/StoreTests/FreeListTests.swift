@@ -1,5 +1,6 @@
 import Dispatch
 import KafkaProtocol
+import Synchronization
 import Testing
 
 @testable import Store
@@ -55,6 +56,33 @@ import Testing
         #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
     }
 
+    @Test func whatIsQuicklyJoinedIsJoinedWhileMuchIsWritten() throws {
+        let directory = try TemporaryDirectory()
+        let isJoined = DispatchSemaphore(value: 0)
+        var options = smallOptions()
+        options.onEvent = { if $0.message.hasPrefix("joined") { isJoined.signal() } }
+        let store = try Store.open(directory: directory.path, options: options)
+        let topic = try store.makeTopic("t", partitions: 16)
+        let busy = try store.makeTopic("busy").partitions[0]
+        let batch = try makeBatch([[UInt8](repeating: 1, count: 64 << 10)])
+        for partition in topic.partitions { for _ in 0..<160 { _ = try store.append(batch, to: partition) } }
+        // From here on, the committer always has something to do.
+        let large = try makeBatch([[UInt8](repeating: 1, count: 240 << 10)])
+        let isDone = Mutex(false)
+        let writers = DispatchGroup()
+        for _ in 0..<2 {
+            DispatchQueue.global().async(group: writers) {
+                while !isDone.withLock({ $0 }) { _ = try? store.append(large, to: busy) }
+            }
+        }
+        _ = try store.administer(.deleteTopic(id: topic.id))
+        #expect(isJoined.wait(timeout: .now() + 30) == .success)
+        isDone.withLock { $0 = true }
+        writers.wait()
+        store.close()
+        #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+
     @Test func lookingAtTheFreeListIsForManyCommitsAndLittleOfTheTime() {
         var upkeep = FreeListUpkeep()
         #expect(upkeep.isDue(lastTransactionID: 1_000, nowNs: 0), "of a store that was just opened")
@@ -62,5 +90,11 @@ import Testing
         #expect(!upkeep.isDue(lastTransactionID: 1_063, nowNs: 60_000_000_000))
         #expect(!upkeep.isDue(lastTransactionID: 2_000, nowNs: 3_000_000_000))
         #expect(upkeep.isDue(lastTransactionID: 1_064, nowNs: 3_030_000_000))
+        upkeep.wrote(64 << 20 - 1)
+        #expect(!upkeep.wasMuchWritten)
+        upkeep.wrote(1)
+        #expect(upkeep.wasMuchWritten)
+        upkeep.looked(lastTransactionID: 2_000, fromNs: 0, toNs: 1)
+        #expect(!upkeep.wasMuchWritten)
     }
 }
