@@ -3,77 +3,73 @@ internal import CLMDB
 /// Free pages as they stand at the front of the free list, from which a commit takes first.
 public struct FreeListFront: Sendable, Equatable {
     /// Rows that were read, each what one commit freed or wrote back.
-    public private(set) var rowCount = 0
-    public private(set) var pageCount = 0
+    public let rowCount: Int
+    public let pageCount: Int
     /// Whether these are all rows that a commit could take from now.
-    public internal(set) var isWhole = false
-    /// While rows are read, adjoining pages as they stand in them; then, whatever rows they stand in, longest first.
-    private var runs: [FreeRun] = []
+    private let isWhole: Bool
+    /// Whatever rows they stand in, longest first, and of those of one length first what is complete in fewer rows.
+    private let runs: [FreeRun]
+
+    init(_ rows: FreeListRows, isWhole: Bool) {
+        rowCount = rows.rowCount
+        pageCount = rows.pageCount
+        self.isWhole = isWhole
+        var runs: [FreeRun] = []
+        for piece in rows.pieces.sorted(by: { $0.start < $1.start }) {
+            if let last = runs.last, last.end == piece.start {
+                runs[runs.count - 1].add(piece)
+            } else {
+                runs.append(piece)
+            }
+        }
+        self.runs = runs.sorted { ($1.length, $0.lastRow) < ($0.length, $1.lastRow) }
+    }
 
     /// Rows that would hold the pages if each were full.
     public var rowCountMin: Int { (pageCount + Self.pagesPerRow - 1) / Self.pagesPerRow }
 
-    /// Whether LMDB would find less than half of it once it is joined: of its rows, or of the pieces in which runs of at least
-    /// `lengthMin` pages stand in them. A commit fills, and writes, each piece by itself.
+    /// Whether LMDB would find less than half of it once it is joined: of the rows up to the last that has part of a run of at least
+    /// `lengthMin` pages, or of the pieces in which these runs stand in them. A commit fills, and writes, each piece by itself.
     public func isScattered(lengthMin: Int) -> Bool {
-        if rowCount > Self.slack + 2 * rowCountMin { return true }
         let long = runs.prefix { $0.length >= lengthMin }
+        if long.reduce(0, { max($0, $1.lastRow) }) > Self.slack + 2 * rowCountMin { return true }
         return long.reduce(0) { $0 + $1.pieceCount } > Self.slack + 2 * long.count
     }
 
     /// How long values must be, in pages, for LMDB to look through these rows and find room for all in them.
     ///
-    /// As long as the longest runs of adjoining pages, as many of these as it takes until one ends in the last rows: each value touches
-    /// one, so there is one left for the next. Unless pages that were not read join runs, so that a value touches several. Where it takes
+    /// As long as the longest runs of adjoining pages, as many of these as it takes until one ends in the last rows: each value takes
+    /// one, so there is one left for the next. Unless pages that were not read join runs, so that a value takes several. Where it takes
     /// many runs, as many as such pages are passed over behind the longest, which makes sure of room for all. Where it takes few, that
     /// would leave most of them as they are, and it is tried if it may be.
     func joiningLengths(lengthMin: Int, mayTry: Bool = true) -> [Int] {
         // For a value of n pages LMDB reads 60 n rows, and then no more.
         let lengthMin = max(lengthMin, rowCount / 60 + 1)
-        let runs = runs.flatMap { $0.cut(to: Self.joiningLengthMax) }.filter { $0.length >= lengthMin }.sorted { $0.length > $1.length }
-        let lastRow = runs.reduce(0) { max($0, $1.lastRow) }
-        let neededCount = runs.firstIndex { $0.lastRow >= lastRow - rowCount / Self.restOfRows } ?? runs.count
+        let runs = runs.prefix { $0.length >= lengthMin }
+        let neededCount = neededCount(of: runs)
         // What is missing would have LMDB go through the whole list, so that must be known not to take long.
-        let mayTry = mayTry && isWhole && neededCount < Self.fewRunCount
+        let mayTry = mayTry && isWhole && neededCount <= Self.fewRunCount
         var lengths: [Int] = []
         var pageCount = 0
-        for (index, run) in runs.enumerated() where mayTry || index == 0 || index > Self.strayPageCount {
+        for (index, run) in runs.enumerated() where mayTry ? index < neededCount : index == 0 || index > Self.strayPageCount {
             // The tree may take pages of a run while the values before this one are reserved.
-            let length = mayTry && index > 0 ? run.length - Self.splitPageCount : run.length
-            guard length >= lengthMin, lengths.count < Self.joiningCount, pageCount + length <= Self.joiningPagesMax else { break }
+            let tried = index > 0 ? max(run.length - Self.splitPageCount, lengthMin) : run.length
+            let length = min(mayTry ? tried : run.length, Self.joiningLengthMax)
+            guard lengths.count < Self.joiningCount, pageCount + length <= Self.joiningPagesMax else { break }
             lengths.append(length)
             pageCount += length
-            if mayTry, index == neededCount { break }
         }
         return lengths
     }
 
-    // MARK: - Reading it
-
-    mutating func beginRow() { rowCount += 1 }
-
-    /// The next higher one of the row.
-    mutating func append(_ page: Int) {
-        pageCount += 1
-        if let last = runs.last, last.end == page {
-            runs[runs.count - 1].length += 1
-            runs[runs.count - 1].lastRow = rowCount
-        } else {
-            runs.append(FreeRun(start: page, length: 1, lastRow: rowCount))
-        }
-    }
-
-    /// Puts what adjoins together, whatever rows it stands in.
-    mutating func joinRuns() {
-        var joined: [FreeRun] = []
-        for run in runs.sorted(by: { $0.start < $1.start }) {
-            if let last = joined.last, last.end == run.start {
-                joined[joined.count - 1].add(run)
-            } else {
-                joined.append(run)
-            }
-        }
-        runs = joined.sorted { $0.length > $1.length }
+    /// How many of the runs, the longest first, must be taken before LMDB has read all rows but the last few that have part of one.
+    private func neededCount(of runs: ArraySlice<FreeRun>) -> Int {
+        let lastRow = runs.reduce(0) { max($0, $1.lastRow) } - rowCount / Self.restOfRows
+        guard let index = runs.firstIndex(where: { $0.lastRow >= lastRow }) else { return 0 }
+        // A value takes the first run that is complete and no shorter than what is asked for.
+        let asked = index > 0 ? runs[index].length - Self.splitPageCount : runs[index].length
+        let alike = runs[(index + 1)...].prefix { $0.length >= asked }
+        return index + 1 + alike.filter { $0.lastRow < runs[index].lastRow }.count
     }
 
     /// Rows or pieces too many that are not worth a commit.
@@ -89,10 +85,31 @@ public struct FreeListFront: Sendable, Equatable {
     private static let joiningCount = 64
     /// LMDB writes dirty pages early when half of all that a transaction may hold is too few for a value.
     private static let joiningLengthMax = 60_000
-    /// LMDB allocates memory for all of them, which nobody touches.
-    private static let joiningPagesMax = 1 << 19
+    /// LMDB allocates memory for all of them, which hardly anybody touches.
+    private static let joiningPagesMax = 1 << 17
     /// A commit takes so many pages at most for its tree before it takes any for a value: the lowest of the first rows.
     fileprivate static let treePageCount = 16
+}
+
+/// Rows of the free list as they are read.
+struct FreeListRows {
+    fileprivate private(set) var rowCount = 0
+    fileprivate private(set) var pageCount = 0
+    /// Adjoining pages as they stand in the rows.
+    fileprivate private(set) var pieces: [FreeRun] = []
+
+    mutating func beginRow() { rowCount += 1 }
+
+    /// The next higher one of the row.
+    mutating func append(_ page: Int) {
+        pageCount += 1
+        if let last = pieces.last, last.end == page {
+            pieces[pieces.count - 1].length += 1
+            pieces[pieces.count - 1].lastRow = rowCount
+        } else {
+            pieces.append(FreeRun(start: page, length: 1, lastRow: rowCount))
+        }
+    }
 }
 
 /// Adjoining pages, in how many pieces they were found, and the last row that had one, from 1.
@@ -109,42 +126,38 @@ private struct FreeRun: Equatable {
         lastRow = max(lastRow, next.lastRow)
         pieceCount += next.pieceCount
     }
-
-    /// In parts of which only the last needs all rows to be there.
-    func cut(to lengthMax: Int) -> [FreeRun] {
-        var parts: [FreeRun] = []
-        var rest = self
-        while rest.length > lengthMax {
-            parts.append(FreeRun(start: rest.start, length: lengthMax, lastRow: 0))
-            rest.start += lengthMax
-            rest.length -= lengthMax
-        }
-        return parts + [rest]
-    }
 }
 
 extension Environment {
-    /// Reads rows of the free list from its front, as far as LMDB could merge them with so many steps.
-    public func freeListFront(mergeStepsMax: Int = .max) throws(LMDBError) -> FreeListFront {
+    /// Reads rows of the free list from its front, as far as LMDB could merge them with some 64 million steps: in 30 to 40 ms.
+    public func freeListFront() throws(LMDBError) -> FreeListFront {
+        let (rows, isWhole) = try freeListRows(mergeStepsMax: Self.mergeStepsMax, piecesMax: Self.frontPagesMax)
+        return FreeListFront(rows, isWhole: isWhole)
+    }
+
+    /// All of the free list that a commit could take from now, if LMDB could merge it with some 8 million steps, in a few ms; nil otherwise.
+    public func shortFreeList() throws(LMDBError) -> FreeListFront? {
+        let (rows, isWhole) = try freeListRows(mergeStepsMax: Self.quickMergeSteps, piecesMax: Self.quickPieces)
+        return isWhole ? FreeListFront(rows, isWhole: true) : nil
+    }
+
+    /// And whether these are all.
+    func freeListRows(mergeStepsMax: Int, piecesMax: Int) throws(LMDBError) -> (FreeListRows, isWhole: Bool) {
         // A commit takes nothing that the oldest reader may still see, nor what the one before it has freed.
         let oldest = laggingReader()?.transactionID ?? information().lastTransactionID
         let snapshot = try snapshot()
         var cursor = try unsafe Cursor(snapshot.handle, .freeList)
-        var front = FreeListFront()
+        var rows = FreeListRows()
         var steps = 0
         var passedOver = FreeListFront.treePageCount
-        while steps < mergeStepsMax, front.pageCount < Self.frontPagesMax {
-            guard try cursor.move(.next), cursor.freedBy < oldest else {
-                front.isWhole = true
-                break
-            }
+        while steps < mergeStepsMax, rows.pageCount < Self.frontPagesMax, rows.pieces.count < piecesMax {
+            guard try cursor.move(.next), cursor.freedBy < oldest else { return (rows, true) }
             // Each row is merged into what was read before.
-            steps += front.pageCount
-            front.beginRow()
-            cursor.forEachFreedPage(passingOver: &passedOver) { front.append($0) }
+            steps += rows.pageCount
+            rows.beginRow()
+            cursor.forEachFreedPage(passingOver: &passedOver) { rows.append($0) }
         }
-        front.joinRuns()
-        return front
+        return (rows, false)
     }
 
     /// Has LMDB merge the front of the free list and write it back: in full rows, in the order of the pages.
@@ -154,13 +167,13 @@ extension Environment {
     /// all, since the file would grow, or no memory, is left out. False, and nothing has happened, when none is left.
     ///
     /// - Throws: what went wrong with the commit.
-    public func joinFreePages(of front: FreeListFront, lengthMin: Int, in database: Database) throws(LMDBError) -> Bool {
+    public func joinFreePages(of front: FreeListFront, lengthMin: Int, in database: Database, attempts: Int) throws(LMDBError) -> Bool {
         var lengths = front.joiningLengths(lengthMin: lengthMin)
-        for attempt in 1...Self.joiningAttempts where !lengths.isEmpty {
+        for attempt in 1...attempts where !lengths.isEmpty {
             let count = try joinFreePages(lengths: lengths, in: database)
             if count == lengths.count { return true }
             // Before the last attempt, all that was not there this time.
-            lengths.removeSubrange(count..<(attempt + 1 < Self.joiningAttempts ? count + 1 : lengths.count))
+            lengths.removeSubrange(count..<(attempt + 1 < attempts ? count + 1 : lengths.count))
         }
         return false
     }
@@ -173,8 +186,11 @@ extension Environment {
         return count
     }
 
-    private static let joiningAttempts = 8
+    private static let mergeStepsMax = 64_000_000
     private static let frontPagesMax = 1 << 19
+    private static let quickMergeSteps = 8_000_000
+    /// They are sorted.
+    private static let quickPieces = 1 << 14
 }
 
 extension Transaction {

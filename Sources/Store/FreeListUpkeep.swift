@@ -22,6 +22,9 @@ struct FreeListUpkeep {
     /// So much since it was looked at last that a few ms for the next as much are well spent, even if somebody waits.
     var wasMuchWritten: Bool { writtenByteCount >= Self.muchByteCount }
 
+    /// There was too much of it to be joined while somebody waits.
+    mutating func wasTooLong() { writtenByteCount = 0 }
+
     mutating func looked(lastTransactionID: Int, fromNs: UInt64, toNs: UInt64) {
         lookedAt = lastTransactionID
         writtenByteCount = 0

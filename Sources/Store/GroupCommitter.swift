@@ -144,8 +144,8 @@ final class GroupCommitter: Sendable {
                 houseKeptNs = monotonicNs()
             }
             let isClosing = takeInbox(&waiting)
-            joinFreePages(underLoad: true)
             if !waiting.isEmpty {
+                joinFreePages(isIdle: false)
                 commit(nextGroup(&waiting))
             } else if isClosing {
                 break
@@ -214,12 +214,12 @@ final class GroupCommitter: Sendable {
         let isDue = writer.isJoiningDue
         let hasWork = waitForWork(atMostNs: isDue ? idleNs : houseKeepingNs)
         guard isDue, !hasWork else { return }
-        joinFreePages(underLoad: false)
+        joinFreePages(isIdle: true)
     }
 
-    private func joinFreePages(underLoad: Bool) {
+    private func joinFreePages(isIdle: Bool) {
         do {
-            if underLoad { try writer.joinFreePagesUnderLoad() } else { try writer.joinFreePages() }
+            if isIdle { try writer.joinFreePages() } else { try writer.joinFreePagesBeforeCommit() }
         } catch {
             writer.fail([], error)
         }

@@ -99,20 +99,20 @@ extension LogReader {
         let tail = try renew(beside: partition)
         let start = tail.logStartOffset
         guard tail.byteCount > bytes else { return start }
-        let unsealed = tail.pieces.drop { $0.lastOffset < start }
         return try lmdb("measuring extents") { () throws(LMDBError) in
             // Not by the partition's own sum: what was let go of before may wait for its deletion still, and is no reason to
             // let go of more.
             let sealed = try snapshot.byteCountOfExtents(of: partition.id, databases, from: start, below: tail.sealedEnd)
-            var excess = unsealed.reduce(sealed) { $0 + Int($1.byteCount) } - bytes
+            var excess = tail.pieces.reduce(sealed) { $0 + Int($1.byteCount) } - bytes
             guard excess > 0 else { return start }
             if excess < sealed {
-                return try snapshot.endOfExtents(of: partition.id, databases, from: start, holdingAtMost: excess) ?? tail.sealedEnd
+                let end = try snapshot.endOfExtents(of: partition.id, databases, from: start, holdingAtMost: excess)
+                return max(start, end ?? start)
             }
             // However much stands behind an unsealed batch, that one may stay in the journal for long.
             excess -= sealed
             var end = max(start, tail.sealedEnd)
-            for batch in unsealed {
+            for batch in tail.pieces {
                 excess -= Int(batch.byteCount)
                 if excess < 0 { break }
                 end = batch.lastOffset + 1

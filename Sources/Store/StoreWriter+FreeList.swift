@@ -14,28 +14,29 @@ extension StoreWriter {
     /// Whether to join even while somebody waits, because commits take long for want of it.
     var mustJoinFreePages: Bool { sizing.isSearchLong && isJoiningDue }
 
-    /// What is done between two commits while somebody waits.
+    /// What is done before a commit, for which somebody waits.
     ///
     /// - Throws: what went wrong with the commit.
-    func joinFreePagesUnderLoad() throws(LMDBError) {
-        if mustJoinFreePages {
-            try joinFreePages()
-        } else if freeListUpkeep.wasMuchWritten, isJoiningDue {
-            try joinFreePages(onlyIfQuick: true)
-        }
+    func joinFreePagesBeforeCommit() throws(LMDBError) {
+        if mustJoinFreePages { return try joinFreePages() }
+        guard freeListUpkeep.wasMuchWritten, isJoiningDue else { return }
+        let startedNs = monotonicNs()
+        guard let front = try? environment.shortFreeList() else { return freeListUpkeep.wasTooLong() }
+        try join(front, attempts: 1, sinceNs: startedNs)
     }
 
     /// Joins the front of the free list where that would leave it in far fewer rows or pieces. What comes to nothing is left for the next time.
     ///
     /// - Throws: what went wrong with the commit.
-    func joinFreePages(onlyIfQuick: Bool = false) throws(LMDBError) {
+    func joinFreePages() throws(LMDBError) {
         let startedNs = monotonicNs()
+        try join(try? environment.freeListFront(), attempts: 8, sinceNs: startedNs)
+    }
+
+    private func join(_ front: FreeListFront?, attempts: Int, sinceNs startedNs: UInt64) throws(LMDBError) {
         defer { freeListUpkeep.looked(lastTransactionID: environment.information().lastTransactionID, fromNs: startedNs, toNs: monotonicNs()) }
-        let mergeStepsMax = onlyIfQuick ? Self.quickMergeSteps : Self.mergeStepsMax
-        guard let front = try? environment.freeListFront(mergeStepsMax: mergeStepsMax), front.isWhole || !onlyIfQuick,
-            front.isScattered(lengthMin: sizing.pages)
-        else { return }
-        guard try environment.joinFreePages(of: front, lengthMin: sizing.pages, in: databases.meta) else { return }
+        guard let front, front.isScattered(lengthMin: sizing.pages) else { return }
+        guard try environment.joinFreePages(of: front, lengthMin: sizing.pages, in: databases.meta, attempts: attempts) else { return }
         let ms = (monotonicNs() - startedNs) / 1_000_000
         options.onEvent(
             StoreEvent(
@@ -43,9 +44,4 @@ extension StoreWriter {
                 message: "joined \(front.pageCount) pages in \(front.rowCount) rows of the free list, in \(ms) ms"))
         sizing.freeListWasJoined()
     }
-
-    /// 30 to 40 ms.
-    private static let mergeStepsMax = 64_000_000
-    /// Some 5 ms.
-    private static let quickMergeSteps = 8_000_000
 }

@@ -41,7 +41,7 @@ import Testing
         let front = try environment.freeListFront()
         #expect(front.rowCount > 100)
         #expect(try isEachPageAccountedFor())
-        #expect(try environment.joinFreePages(of: front, lengthMin: 64, in: names))
+        #expect(try environment.joinFreePages(of: front, lengthMin: 64, in: names, attempts: 8))
         #expect(try environment.freePages().rowCount <= front.rowCountMin + 4)
         #expect(try isEachPageAccountedFor())
         #expect(environment.information().fileByteCount == size)
@@ -71,7 +71,7 @@ import Testing
         let front = try environment.freeListFront()
         #expect(front.rowCount <= 32, "not scattered for its rows alone")
         #expect(front.isScattered(lengthMin: 16))
-        #expect(try environment.joinFreePages(of: front, lengthMin: 16, in: names))
+        #expect(try environment.joinFreePages(of: front, lengthMin: 16, in: names, attempts: 8))
         let joined = try environment.freeListFront()
         #expect(joined.pageCount > 150 * 16)
         #expect(!joined.isScattered(lengthMin: 16))
@@ -104,7 +104,59 @@ import Testing
             })
         #expect(two.joiningLengths(lengthMin: 64) == [10 * 64, 8 * 64 - 4])
         let long = FreeListFront(rows: (0..<10).map { row in [piece(row, of: 10_000)] })
-        #expect(long.joiningLengths(lengthMin: 64) == [60_000, 40_000 - 4], "longer than LMDB takes at once")
+        #expect(long.joiningLengths(lengthMin: 64) == [60_000], "LMDB takes no more at once")
+    }
+
+    /// A value takes the first run that will do, so what is as long and complete earlier must be taken before.
+    @Test func runsThatAreAlikeAreCounted() {
+        let early = (0..<40).map { row in row < 10 ? [piece(2 * row, of: 97)] : [3_000 + 3 * row..<3_000 + 3 * row + 3] }
+        let late = Array(early.dropLast()) + [early[39] + [100_000..<100_100]]
+        #expect(FreeListFront(rows: late).joiningLengths(lengthMin: 64) == [100], "nothing else is as long")
+        // All of which are shorter by no more than the tree may take.
+        let second = FreeListFront(rows: [[200_000..<200_200]] + late)
+        #expect(second.joiningLengths(lengthMin: 64) == [200, 96] + Array(repeating: 93, count: 10))
+        let few = FreeListFront(rows: (0..<20).map { [piece(2 * $0, of: 64)] })
+        #expect(few.joiningLengths(lengthMin: 64) == Array(repeating: 64, count: 19))
+        // Extents that stand alone, in too many rows for that.
+        let alone = FreeListFront(rows: (0..<200).map { [piece(2 * $0, of: 64)] })
+        #expect(alone.isScattered(lengthMin: 64))
+        #expect(alone.joiningLengths(lengthMin: 64) == Array(repeating: 64, count: 64))
+    }
+
+    /// Nothing can have LMDB merge them.
+    @Test func rowsBehindTheLastLongRunAreNotScattered() {
+        let crumbs = FreeListFront(rows: [[0..<64]] + (0..<200).map { [1_000 + 2 * $0..<1_001 + 2 * $0] })
+        #expect(!crumbs.isScattered(lengthMin: 64))
+        #expect(crumbs.isScattered(lengthMin: 1))
+    }
+
+    @Test func whatIsMergedIsInFewerRowsAfterwards() throws {
+        let directory = try TemporaryDirectory()
+        let environment = try Environment(path: directory.path, options: .init(mapByteCount: 1 << 28))
+        var transaction = try environment.begin()
+        let values = try transaction.database("values", .integers)
+        let names = try transaction.database("names")
+        for key in 0..<UInt64(400) { try transaction.put(key, [UInt8](repeating: 1, count: 4 * 4096 - 16), in: values) }
+        try transaction.commit()
+        for key in 0..<UInt64(200) { try environment.write { transaction throws(LMDBError) in _ = try transaction.delete(2 * key, in: values) } }
+        for _ in 0..<2 { try environment.write { transaction throws(LMDBError) in try transaction.put("a", [UInt8](), in: names) } }
+        var rowCounts: [Int] = []
+        while true {
+            let front = try environment.freeListFront()
+            rowCounts.append(front.rowCount)
+            guard front.isScattered(lengthMin: 4), rowCounts.count < 10 else { break }
+            #expect(try environment.joinFreePages(of: front, lengthMin: 4, in: names, attempts: 8))
+        }
+        #expect(rowCounts.count > 1)
+        #expect(rowCounts == rowCounts.sorted(by: >), "each makes them fewer")
+        #expect(rowCounts.last! <= 40)
+    }
+
+    @Test func aListThatTakesLongIsNotReadToItsEnd() throws {
+        #expect(try environment.shortFreeList() == environment.freeListFront())
+        #expect(try environment.freeListRows(mergeStepsMax: .max, piecesMax: .max).isWhole)
+        #expect(try !environment.freeListRows(mergeStepsMax: 100_000, piecesMax: .max).isWhole)
+        #expect(try !environment.freeListRows(mergeStepsMax: .max, piecesMax: 100).isWhole)
     }
 
     @Test func whereManyRunsAreNeededAllThatIsAskedForIsThere() {
@@ -125,7 +177,7 @@ import Testing
         let before = try environment.freePages()
         let front = try environment.freeListFront()
         #expect(front.rowCount + 100 <= before.rowCount + 2)
-        #expect(try environment.joinFreePages(of: front, lengthMin: 64, in: names))
+        #expect(try environment.joinFreePages(of: front, lengthMin: 64, in: names, attempts: 8))
         #expect(try environment.freePages().heldCount >= before.heldCount)
         #expect(try snapshot.value(UInt64(Self.valueCount - 1), in: values)?.byteCount == 8 * 4096 - 16)
     }
@@ -138,7 +190,7 @@ import Testing
         // Some pages adjoin that were passed over.
         #expect(try environment.joinFreePages(lengths: [longest + 17], in: names) == 0)
         #expect(try environment.joinFreePages(lengths: [longest, longest, longest], in: names) < 3)
-        #expect(try !environment.joinFreePages(of: front, lengthMin: .max, in: names), "nothing to ask for")
+        #expect(try !environment.joinFreePages(of: front, lengthMin: .max, in: names, attempts: 8), "nothing to ask for")
         #expect(environment.information().fileByteCount == size)
         #expect(try environment.freeListFront() == front)
     }
@@ -172,7 +224,7 @@ import Testing
                 // What is tried may be missing, and is left out then.
                 if random(2) == 0 {
                     let front = try environment.freeListFront()
-                    #expect(try front.joiningLengths(lengthMin: 2).isEmpty || environment.joinFreePages(of: front, lengthMin: 2, in: names))
+                    #expect(try front.joiningLengths(lengthMin: 2).isEmpty || environment.joinFreePages(of: front, lengthMin: 2, in: names, attempts: 8))
                     #expect(environment.information().fileByteCount == size)
                 }
                 let lengths = try environment.freeListFront().joiningLengths(lengthMin: 2, mayTry: false)
@@ -190,12 +242,11 @@ import Testing
 extension FreeListFront {
     /// Of runs of pages, from the lowest on in each row.
     fileprivate init(rows: [[Range<Int>]], isWhole: Bool = true) {
-        self.init()
+        var read = FreeListRows()
         for row in rows {
-            beginRow()
-            for page in row.joined() { append(page) }
+            read.beginRow()
+            for page in row.joined() { read.append(page) }
         }
-        joinRuns()
-        self.isWhole = isWhole
+        self.init(read, isWhole: isWhole)
     }
 }

@@ -72,7 +72,7 @@ import Testing
         let writers = DispatchGroup()
         for _ in 0..<2 {
             DispatchQueue.global().async(group: writers) {
-                while !isDone.withLock({ $0 }) { _ = try? store.append(large, to: busy) }
+                while !isDone.withLock({ $0 }), (try? store.append(large, to: busy)) != nil {}
             }
         }
         _ = try store.administer(.deleteTopic(id: topic.id))
@@ -94,6 +94,10 @@ import Testing
         #expect(!upkeep.wasMuchWritten)
         upkeep.wrote(1)
         #expect(upkeep.wasMuchWritten)
+        upkeep.wasTooLong()
+        #expect(!upkeep.wasMuchWritten)
+        #expect(upkeep.isDue(lastTransactionID: 1_064, nowNs: 3_030_000_000), "at the next pause, or once searching takes long")
+        upkeep.wrote(64 << 20)
         upkeep.looked(lastTransactionID: 2_000, fromNs: 0, toNs: 1)
         #expect(!upkeep.wasMuchWritten)
     }
