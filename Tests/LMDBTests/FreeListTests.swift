@@ -12,12 +12,7 @@ import Testing
 
     init() throws {
         directory = try TemporaryDirectory()
-        environment = try Environment(path: directory.path, options: .init(mapByteCount: 1 << 28))
-        var transaction = try environment.begin()
-        values = try transaction.database("values", .integers)
-        names = try transaction.database("names")
-        for key in 0..<UInt64(Self.valueCount) { try transaction.put(key, [UInt8](repeating: UInt8(key), count: 8 * 4096 - 16), in: values) }
-        try transaction.commit()
+        (environment, values, names) = try Self.filled(directory, valueCount: UInt64(Self.valueCount), pageCount: 8)
         // All but the last, in an order that leaves no two neighbours together.
         for index in 0..<UInt64(Self.valueCount - 1) {
             let database = values
@@ -53,12 +48,7 @@ import Testing
     /// As when the partitions of a topic are deleted in turn: few rows, each with pieces from all over the file.
     @Test func whatStandsInManyPiecesBecomesLongRunsAgain() throws {
         let directory = try TemporaryDirectory()
-        let environment = try Environment(path: directory.path, options: .init(mapByteCount: 1 << 28))
-        var transaction = try environment.begin()
-        let values = try transaction.database("values", .integers)
-        let names = try transaction.database("names")
-        for key in 0..<UInt64(161) { try transaction.put(key, [UInt8](repeating: 1, count: 16 * 4096 - 16), in: values) }
-        try transaction.commit()
+        let (environment, values, names) = try Self.filled(directory, valueCount: 161, pageCount: 16)
         #expect(try !environment.freeListFront().isScattered(lengthMin: 16))
         for row in 0..<UInt64(16) {
             try environment.write { transaction throws(LMDBError) in
@@ -132,12 +122,7 @@ import Testing
 
     @Test func whatIsMergedIsInFewerRowsAfterwards() throws {
         let directory = try TemporaryDirectory()
-        let environment = try Environment(path: directory.path, options: .init(mapByteCount: 1 << 28))
-        var transaction = try environment.begin()
-        let values = try transaction.database("values", .integers)
-        let names = try transaction.database("names")
-        for key in 0..<UInt64(400) { try transaction.put(key, [UInt8](repeating: 1, count: 4 * 4096 - 16), in: values) }
-        try transaction.commit()
+        let (environment, values, names) = try Self.filled(directory, valueCount: 400, pageCount: 4)
         for key in 0..<UInt64(200) { try environment.write { transaction throws(LMDBError) in _ = try transaction.delete(2 * key, in: values) } }
         for _ in 0..<2 { try environment.write { transaction throws(LMDBError) in try transaction.put("a", [UInt8](), in: names) } }
         var rowCounts: [Int] = []
@@ -166,6 +151,20 @@ import Testing
         // Nor is anything tried where more rows are than were read.
         #expect(FreeListFront(rows: rows, isWhole: false).joiningLengths(lengthMin: 64) == lengths)
         #expect(FreeListFront(rows: [[0..<900, 1_000..<1_800]], isWhole: false).joiningLengths(lengthMin: 64) == [900])
+    }
+
+    /// A new database with values of so many pages, side by side.
+    private static func filled(
+        _ directory: TemporaryDirectory, valueCount: UInt64, pageCount: Int
+    ) throws -> (Environment, values: Database, names: Database) {
+        let environment = try Environment(path: directory.path, options: .init(mapByteCount: 1 << 28))
+        var transaction = try environment.begin()
+        let values = try transaction.database("values", .integers)
+        let names = try transaction.database("names")
+        let value = [UInt8](repeating: 1, count: pageCount * 4096 - 16)
+        for key in 0..<valueCount { try transaction.put(key, value, in: values) }
+        try transaction.commit()
+        return (environment, values, names)
     }
 
     private func piece(_ index: Int, of pageCount: Int) -> Range<Int> { index * pageCount..<(index + 1) * pageCount }

@@ -6,9 +6,12 @@ import Testing
 @testable import Store
 
 @Suite(.timeLimit(.minutes(2))) struct FreeListTests {
+    private let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
     /// Deletions by many commits leave a row of the free list each, which adjoin in the file but for what stays between them.
     @Test func theFreeListIsJoinedOnceTheStoreIsIdle() throws {
-        let directory = try TemporaryDirectory()
         let isJoined = DispatchSemaphore(value: 0)
         var options = smallOptions()
         options.onEvent = { if $0.message.hasPrefix("joined") { isJoined.signal() } }
@@ -36,17 +39,9 @@ import Testing
         #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
     }
 
-    /// The partitions of a topic are deleted in turn, so each commit frees pieces from all over the file, however few the commits are.
     @Test func whatADeletedTopicLeavesInPiecesIsJoined() throws {
-        let directory = try TemporaryDirectory()
-        let isJoined = DispatchSemaphore(value: 0)
-        var options = smallOptions()
-        options.onEvent = { if $0.message.hasPrefix("joined") { isJoined.signal() } }
-        let store = try Store.open(directory: directory.path, options: options)
-        let topic = try store.makeTopic("t", partitions: 16)
+        let (store, topic, isJoined) = try storeToDelete(batchesPerPartition: 80)
         let staying = try store.makeTopic("staying").partitions[0]
-        let batch = try makeBatch([[UInt8](repeating: 1, count: 64 << 10)])
-        for partition in topic.partitions { for _ in 0..<80 { _ = try store.append(batch, to: partition) } }
         _ = try store.administer(.deleteTopic(id: topic.id))
         // Joining comes after some commits, and a pause.
         let small = try makeBatch([[1]])
@@ -57,15 +52,8 @@ import Testing
     }
 
     @Test func whatIsQuicklyJoinedIsJoinedWhileMuchIsWritten() throws {
-        let directory = try TemporaryDirectory()
-        let isJoined = DispatchSemaphore(value: 0)
-        var options = smallOptions()
-        options.onEvent = { if $0.message.hasPrefix("joined") { isJoined.signal() } }
-        let store = try Store.open(directory: directory.path, options: options)
-        let topic = try store.makeTopic("t", partitions: 16)
+        let (store, topic, isJoined) = try storeToDelete(batchesPerPartition: 160)
         let busy = try store.makeTopic("busy").partitions[0]
-        let batch = try makeBatch([[UInt8](repeating: 1, count: 64 << 10)])
-        for partition in topic.partitions { for _ in 0..<160 { _ = try store.append(batch, to: partition) } }
         // From here on, the committer always has something to do.
         let large = try makeBatch([[UInt8](repeating: 1, count: 240 << 10)])
         let isDone = Mutex(false)
@@ -81,6 +69,18 @@ import Testing
         writers.wait()
         store.close()
         #expect(try StoreVerifier.verify(directory: directory.path, mapByteCount: 1 << 36).problems == [])
+    }
+
+    /// Partitions of a topic are deleted in turn, so each commit frees pieces from all over the file, however few the commits are.
+    private func storeToDelete(batchesPerPartition: Int) throws -> (Store, Topic, isJoined: DispatchSemaphore) {
+        let isJoined = DispatchSemaphore(value: 0)
+        var options = smallOptions()
+        options.onEvent = { if $0.message.hasPrefix("joined") { isJoined.signal() } }
+        let store = try Store.open(directory: directory.path, options: options)
+        let topic = try store.makeTopic("t", partitions: 16)
+        let batch = try makeBatch([[UInt8](repeating: 1, count: 64 << 10)])
+        for partition in topic.partitions { for _ in 0..<batchesPerPartition { _ = try store.append(batch, to: partition) } }
+        return (store, topic, isJoined)
     }
 
     @Test func lookingAtTheFreeListIsForManyCommitsAndLittleOfTheTime() {
