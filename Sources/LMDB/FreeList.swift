@@ -91,7 +91,7 @@ public struct FreeListFront: Sendable, Equatable {
     fileprivate static let treePageCount = 16
 }
 
-/// Rows of the free list as they are read.
+/// Rows of the free list as they are read, without the first few pages, which may go to the tree before a value is given any.
 struct FreeListRows {
     fileprivate private(set) var rowCount = 0
     fileprivate private(set) var pageCount = 0
@@ -164,7 +164,8 @@ extension Environment {
     ///
     /// LMDB merges rows until it has found the run of pages that a value needs, and what it has merged goes back sorted. So values are
     /// reserved in `database`, of byte strings, and deleted again; nothing is written into them. One for which there is no room after
-    /// all, since the file would grow, or no memory, is left out. False, and nothing has happened, when none is left.
+    /// all, since the file would grow, or no memory, is left out. False, and nothing has happened, when none is left
+    /// or `attempts` were not enough.
     ///
     /// - Throws: what went wrong with the commit.
     public func joinFreePages(of front: FreeListFront, lengthMin: Int, in database: Database, attempts: Int) throws(LMDBError) -> Bool {
