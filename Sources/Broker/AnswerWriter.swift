@@ -16,6 +16,8 @@ struct AnswerWriter {
     /// No more answers go into a write that has so many bytes. A buffer holds 4 GiB.
     static let gatheredBytesMax = 64 << 20
 
+    private static let sendFlags = Int32(MSG_DONTWAIT | MSG_NOSIGNAL)
+
     private var joined: ByteBuffer
     /// Where in `joined`, counted from its start, runs of records belong.
     private var runs: [(at: Int, run: Run)] = []
@@ -36,9 +38,6 @@ struct AnswerWriter {
         while byteCount < Self.gatheredBytesMax, let answer = answers.next() { add(answer) }
         guard byteCount > 0 else { return nil }
     }
-
-    /// Whether some records are still in the map, so that they must leave now or be copied.
-    var isLent: Bool { !lenders.isEmpty }
 
     mutating func add(_ answer: Answer) {
         admittedBytes += answer.admittedBytes
@@ -118,6 +117,8 @@ struct AnswerWriter {
     /// An error of the socket is left for whoever writes next to find. `vectorCountMax`: parts that the kernel takes with one call
     /// (`IOV_MAX`).
     func send(to socket: NIOBSDSocket.Handle, vectorCountMax: Int = 1024) -> Int {
+        // Most answers are one part.
+        guard !runs.isEmpty else { return joined.withUnsafeReadableBytes { max(Glibc.send(socket, $0.baseAddress, $0.count, Self.sendFlags), 0) } }
         defer { withExtendedLifetime((lenders, runs, joined)) {} }
         var vectors: [iovec] = []
         forEachPart { part in
@@ -137,7 +138,7 @@ struct AnswerWriter {
                 var message = msghdr()
                 message.msg_iov = vectors.baseAddress.map { $0 + index }
                 message.msg_iovlen = count
-                return max(sendmsg(socket, &message, Int32(MSG_DONTWAIT | MSG_NOSIGNAL)), 0)
+                return max(sendmsg(socket, &message, Self.sendFlags), 0)
             }
             index += count
         }

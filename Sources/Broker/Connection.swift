@@ -31,6 +31,8 @@ final class Connection: ChannelDuplexHandler {
     /// Of that request, when the client is gone: others still work on it.
     private var orphanedBytes = 0
     private var isTouched = false
+    /// Writes of answers that the channel was given and has not ended.
+    private var channelWrites = 0
     private var isDraining = false
     private var isClosing = false
     private var lastActivity = NIODeadline.now()
@@ -275,24 +277,20 @@ final class Connection: ChannelDuplexHandler {
         }
     }
 
+    /// Answers go to the socket, past the channel, as far as it takes them now. What it does not take is the channel's to write, and what
+    /// is ready before the channel has done so.
     private func write(_ written: AnswerWriter, _ context: ChannelHandlerContext) {
-        let sent = written.isLent ? send(written, context) : 0
+        let sent = channelWrites == 0 ? socketNow(context).map { written.send(to: $0) } ?? 0 : 0
         guard sent < written.byteCount else { return broker.responseBytes.giveBack(written.admittedBytes) }
         written.write(from: sent) { context.write(Self.wrapOutboundOut($0), promise: nil) }
-        if written.admittedBytes > 0 {
-            let (budget, count) = (broker.responseBytes, written.admittedBytes)
-            let promise = context.eventLoop.makePromise(of: Void.self)
-            promise.futureResult.whenComplete { _ in budget.giveBack(count) }
-            context.write(Self.wrapOutboundOut(ByteBuffer()), promise: promise)
+        channelWrites += 1
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        // Not `written`, which would keep what is lent in its place until the client has read it all.
+        promise.futureResult.assumeIsolated().whenComplete { [admittedBytes = written.admittedBytes] _ in
+            self.channelWrites -= 1
+            self.broker.responseBytes.giveBack(admittedBytes)
         }
-        context.flush()
-    }
-
-    /// Records that are lent go from the map to the socket, past the channel, as far as the socket takes them now and the channel has
-    /// nothing that would have to leave before them. Returns the bytes that went.
-    private func send(_ answers: AnswerWriter, _ context: ChannelHandlerContext) -> Int {
-        guard let socket = socketNow(context), (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) == 0 else { return 0 }
-        return answers.send(to: socket)
+        context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer()), promise: promise)
     }
 
     // MARK: The end

@@ -101,7 +101,6 @@ import Testing
         writer.add(Answer(message: Encoded(bytes: [1, 2, 3], insertions: [])))
         writer.add(Answer(message: message, records: records))
         writer.add(Answer(message: Encoded(bytes: [4], insertions: [])))
-        #expect(writer.isLent)
         let expected = try [1, 2, 3] + whole(partitions, held.store) + [4]
         #expect(writer.byteCount == expected.count)
 
@@ -112,10 +111,30 @@ import Testing
         #expect(written.count == sent)
         writer.write(from: sent) { written += Array($0.readableBytesView) }
         #expect(written == expected)
-        // Nobody is there to take anything.
+        expectNothingIsTaken(of: writer, by: pair)
+    }
+
+    /// Nobody is there to take anything.
+    private func expectNothingIsTaken(of writer: AnswerWriter, by pair: SocketPair) {
         close(pair.ends[1])
         pair.ends[1] = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         #expect(writer.send(to: pair.ends[0]) == 0)
+    }
+
+    /// What all but a few answers are.
+    @Test func anAnswerInOnePartIsSentAsFarAsTheSocketTakesIt() {
+        var writer = AnswerWriter(allocator: ByteBufferAllocator())
+        let expected = (0..<1_000_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        writer.add(Answer(message: Encoded(bytes: Array(expected[..<3]), insertions: [])))
+        writer.add(Answer(message: Encoded(bytes: Array(expected[3...]), insertions: [])))
+        let pair = SocketPair(bufferByteCount: 4_096)
+        let sent = writer.send(to: pair.ends[0])
+        #expect(sent > 0 && sent < expected.count)
+        var written = pair.received()
+        #expect(written.count == sent)
+        writer.write(from: sent) { written += Array($0.readableBytesView) }
+        #expect(written == expected)
+        expectNothingIsTaken(of: writer, by: pair)
     }
 
     @Test func whatIsCopiedOutStaysWhenTheSnapshotGoes() async throws {
@@ -164,14 +183,15 @@ import Testing
     }
 
     /// A client that has not read its answer pins nothing, and finds in it what there was although that is deleted and written over.
-    @Test(arguments: [1, 7_100_000] as [Int32]) func whatIsReadLateIsWhatThereWas(minBytes: Int32) async throws {
+    @Test(arguments: zip([1, 7_100_000, 1, 7_100_000] as [Int32], [nil, nil, 4_096, 4_096] as [Int32?]))
+    func whatIsReadLateIsWhatThereWas(minBytes: Int32, receiveByteCount: Int32?) async throws {
         try await TestBroker.with { broker in
             let topic = try await broker.createTopic("early")
             for index in 0..<10 { try await broker.append([UInt8](repeating: UInt8(index), count: 900_000), to: topic.partitions[0], timestamp: 1) }
             let fetch = FetchRequest("early", [(0, 0)], minBytes: minBytes, partitionMaxBytes: 100 << 20)
             let prompt = try broker.connect()
             let expected = try prompt.records(of: prompt.send(fetch, version: 12))
-            let late = try broker.connect()
+            let late = try broker.connect(receiveByteCount: receiveByteCount)
             let sent = try late.send(fetch, version: 12)
             try late.awaitAnswer()
             _ = await broker.store.perform(.deleteTopic(id: topic.id))

@@ -27,6 +27,24 @@ import Testing
         }
     }
 
+    /// What the socket does not take at once is the channel's to write, and so is what comes from the committer meanwhile.
+    @Test func answersBehindOneThatTheSocketDoesNotTakeKeepTheirOrder() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("large")
+            for _ in 0..<4 { try await broker.append([UInt8](repeating: 7, count: 900_000), to: topic.partitions[0], timestamp: 1) }
+            try await broker.createTopic("small")
+            let client = try broker.connect(receiveByteCount: 4_096)
+            let one = try batch(["value"])
+            for _ in 0..<20 {
+                let fetch = try client.send(FetchRequest("large", [(0, 0)], partitionMaxBytes: 100 << 20), version: 12)
+                let behind = try (0..<50).map { _ in try client.send(ProduceRequest("small", batch: one), version: 9, records: one) }
+                #expect(try client.receive(FetchRequest.self, version: 12, correlationID: fetch).recordBytes(0) ?? 0 > 3_500_000)
+                for id in behind { _ = try client.receive(ProduceRequest.self, version: 9, correlationID: id) }
+            }
+            while broker.server.context.responseBytes.usedBytes > 0 { await Task.yield() }
+        }
+    }
+
     /// The fetch ahead waits for the produce behind it on the same connection, and is woken by it.
     @Test func aWaitingFetchHoldsBackItsSuccessorsAnswersButNotTheirWork() async throws {
         try await TestBroker.with { broker in

@@ -54,7 +54,7 @@ final class TestBroker: Sendable {
 
     var port: Int { server.endpoints[0].bound.port }
 
-    func connect() throws -> WireClient { try WireClient(port: port) }
+    func connect(receiveByteCount: Int32? = nil) throws -> WireClient { try WireClient(port: port, receiveByteCount: receiveByteCount) }
 
     /// Creates a topic in the store, past the protocol.
     @discardableResult

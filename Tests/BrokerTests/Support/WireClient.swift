@@ -10,8 +10,12 @@ final class WireClient {
     private let descriptor: Int32
     private var correlationID: Int32 = 0
 
-    init(port: Int) throws {
+    /// - Parameter receiveByteCount: what the kernel holds of answers that are not read; nil for its own choice.
+    init(port: Int, receiveByteCount: Int32? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        if var receiveByteCount {
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveByteCount, socklen_t(MemoryLayout<Int32>.size))
+        }
         var patience = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_in()
