@@ -13,7 +13,7 @@ struct DiskBudget {
         case state
     }
 
-    /// As the system wants it: it is asked once for each commit.
+    /// As the system wants it.
     private let directory: [CChar]
     private let maxBytes: Int?
     /// The file cannot grow beyond it.
@@ -25,9 +25,9 @@ struct DiskBudget {
     private var admittedSinceCount = 0
     /// Bytes admitted for the commit being made, which no count of free pages knows of.
     private var admittedInCommit = 0
-    /// The limit and the file's size are looked up once for each commit that has records: nothing of it is in the file before its end.
+    /// The limit and the file's size are looked up once at most for each commit that has records: nothing of it is in the file before its end.
     private var isCurrent = false
-    private var lookedUpNs: UInt64 = 0
+    private(set) var lookedUpNs: UInt64 = 0
     private var available = 0
     /// What was refused when it was last asked for.
     private var refused: Set<Purpose> = []
@@ -38,6 +38,8 @@ struct DiskBudget {
 
     /// How long what the system said is good enough for what is no records, in ns. The file's own growth is known without asking.
     private static let knowledgeNs: UInt64 = 1_000_000_000
+    /// How long it is for records where there is ample room twice: half of it is more than others write in that time.
+    private static let ampleKnowledgeNs: UInt64 = 10_000_000
     /// Growth that is granted without counting the free pages first.
     private static let ampleByteCount = 64 << 20
     /// How long the same words of the file system are doubted after a commit that found no room, in ns.
@@ -45,7 +47,10 @@ struct DiskBudget {
     /// `O_TMPFILE`, which Swift does not see.
     private static let unnamed: Int32 = 0o20_000_000 | O_DIRECTORY
 
-    init(directory: String, maxBytes: Int?, mapByteCount: Int, fileByteCount: Int) {
+    private let nowNs: @Sendable () -> UInt64
+
+    init(directory: String, maxBytes: Int?, mapByteCount: Int, fileByteCount: Int, nowNs: @escaping @Sendable () -> UInt64 = monotonicNs) {
+        self.nowNs = nowNs
         self.directory = Array(directory.utf8CString)
         self.maxBytes = maxBytes
         self.mapByteCount = mapByteCount
@@ -61,10 +66,10 @@ struct DiskBudget {
 
     /// Whether `byteCount` more bytes may be written now.
     mutating func admits(_ byteCount: Int, for purpose: Purpose = .records, _ environment: Environment) -> Bool {
-        lookUp(for: purpose, environment)
-        let growth = limit - fileByteCount
         // Twice the bytes: once for the journal, once for the extent or the row; and a margin for the tree's own pages.
         let needed = 2 * byteCount
+        lookUp(needed, for: purpose, environment)
+        let growth = limit - fileByteCount
         let isAmple = growth > Self.ampleByteCount + needed
         if !isAmple { countFree(environment) }
         let left = growth + freeByteCount - admittedSinceCount - needed
@@ -80,11 +85,13 @@ struct DiskBudget {
         return true
     }
 
-    private mutating func lookUp(for purpose: Purpose, _ environment: Environment) {
+    private mutating func lookUp(_ needed: Int, for purpose: Purpose, _ environment: Environment) {
         guard !isCurrent else { return }
         fileByteCount = environment.information().fileByteCount
-        // A commit without records asks the system for nothing most of the time.
-        guard purpose == .records || monotonicNs() - lookedUpNs > Self.knowledgeNs else { return }
+        let isAmple = limit - fileByteCount > 2 * Self.ampleByteCount + needed
+        let knowledgeNs = purpose == .state ? Self.knowledgeNs : isAmple ? Self.ampleKnowledgeNs : 0
+        // A small commit asks the system for nothing most of the time.
+        guard nowNs() - lookedUpNs > knowledgeNs else { return }
         refreshLimit()
         isCurrent = true
     }
@@ -98,7 +105,7 @@ struct DiskBudget {
         refreshLimit()
         guard error != .mapFull else { return }
         let reached = fileByteCount + 2 * byteCount
-        doubt = (reached, available, monotonicNs() + Self.doubtNs)
+        doubt = (reached, available, nowNs() + Self.doubtNs)
         limit = min(limit, reached)
     }
 
@@ -122,7 +129,7 @@ struct DiskBudget {
     private var margin: Int { min(max(limit / 32, 1 << 20), 64 << 20) }
 
     private mutating func refreshLimit() {
-        lookedUpNs = monotonicNs()
+        lookedUpNs = nowNs()
         limit = min(maxBytes ?? .max, mapByteCount)
         var status = statvfs()
         // Where the file system cannot be asked, LMDB will say when it is full.
@@ -142,7 +149,7 @@ struct DiskBudget {
 
     /// Walks the free list, at most ten times a second while the room lasts.
     private mutating func countFree(_ environment: Environment) {
-        let now = monotonicNs()
+        let now = nowNs()
         guard now - freeCountedNs > 100_000_000 || freeCountedNs == 0 else { return }
         guard let pages = try? environment.freePages() else { return }
         // What a copy or a slow reader still looks into is no room: a commit would have to make the file grow instead.

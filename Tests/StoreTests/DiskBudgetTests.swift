@@ -1,5 +1,6 @@
 import Glibc
 import LMDB
+import Synchronization
 import Testing
 
 @testable import Store
@@ -59,6 +60,31 @@ import Testing
         #expect(!isAdmitted(leaving: 400 << 10, for: .state))
         #expect(!isAdmitted(leaving: 700 << 10, for: .state, after: [400 << 10]))
         #expect(isAdmitted(leaving: 1_100 << 10, for: .state, after: [400 << 10]))
+    }
+
+    private final class TestClock: Sendable {
+        let ns = Atomic<UInt64>(1_000_000_000_000)
+    }
+
+    /// Where there is room for far more than a commit needs, what the system said is good for ten milliseconds.
+    @Test func theSystemIsAskedWhenItMatters() throws {
+        let clock = TestClock()
+        func asksOf(_ budget: inout DiskBudget, for byteCount: Int, after ns: UInt64) -> Bool {
+            clock.ns.add(ns, ordering: .relaxed)
+            let before = budget.lookedUpNs
+            budget.beginCommit()
+            _ = budget.admits(byteCount, environment)
+            return budget.lookedUpNs != before
+        }
+        func budget(maxBytes: Int?) -> DiskBudget {
+            DiskBudget(directory: directory.path, maxBytes: maxBytes, mapByteCount: 1 << 40, fileByteCount: 0) { clock.ns.load(ordering: .relaxed) }
+        }
+        var roomy = budget(maxBytes: 1 << 30)
+        let asked = [9_000_000, 900_000, 200_000, 9_000_000].map { asksOf(&roomy, for: 1_000, after: $0) }
+        #expect(asked == [false, false, true, false])
+        #expect(asksOf(&roomy, for: 450 << 20, after: 1), "so much leaves little")
+        var tight = budget(maxBytes: 120 << 20)
+        #expect(asksOf(&tight, for: 1_000, after: 1))
     }
 
     @Test func theLeastOfAllLimitsHolds() {
