@@ -6,6 +6,8 @@ TEST_PACKAGES  := kcat lmdb-utils gcc libc6-dev e2fsprogs python3-venv
 BENCH_PACKAGES := librdkafka-dev lmdb-utils gcc libc6-dev
 
 SWIFT  ?= swift
+# One binary that runs without the toolchain (docs/decisions/0017), optimised as a whole when it is linked (docs/PERFORMANCE.md).
+RELEASE := -c release --static-swift-stdlib --experimental-lto-mode=thin
 BROKER := .build/release/lmbroker
 PYTEST := .venv/bin/python -m pytest -c Tests/pytest.ini
 # The conformance suites drive this binary.
@@ -19,7 +21,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: install-build ## Build the release binary, .build/release/lmbroker
-	$(SWIFT) build -c release --product lmbroker
+	$(SWIFT) build $(RELEASE) --product lmbroker
 
 run: build ## Build what is missing and start the broker on 127.0.0.1:9092 with data in ./data
 	$(BROKER) serve --data ./data
@@ -63,9 +65,9 @@ recovery: build install-test install-bench .venv/installed ## 5 GB, kill -9, tim
 bench: build install-bench ## Throughput, latency, CPU, memory and start time beside raw LMDB (slow)
 	bench/run
 
-# The page is made by ArgumentParser's plugin from what --help is made from.
+# The page is made by ArgumentParser's plugin from what --help is made from. As a release it would build another binary in the place of ours.
 man: build ## Write the manual page, .build/lmbroker.1
-	$(SWIFT) package generate-manual
+	$(SWIFT) package generate-manual --configuration debug
 	cp .build/plugins/GenerateManual/outputs/lmbroker/lmbroker.1 .build/lmbroker.1
 
 # docc asks for a line for every parameter, and is not obeyed; a link that leads nowhere fails.

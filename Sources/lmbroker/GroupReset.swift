@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import KafkaClient
 
 struct GroupReset: AsyncParsableCommand {

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import KafkaClient
 
 /// A place in a partition's log: `beginning`, `end`, an offset, or `@` and a time.

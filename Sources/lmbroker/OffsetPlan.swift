@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import KafkaClient
 
 /// What a reset changes: for each partition the offset before and after.
@@ -63,10 +63,10 @@ enum OffsetFile {
     static func parse(_ text: String, name: String) throws(ClientError) -> [TopicPartition: Int64] {
         var offsets: [TopicPartition: Int64] = [:]
         for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
-            let line = line.trimmingCharacters(in: .whitespaces.union(CharacterSet(charactersIn: "\r")))
+            let line = line.trimming(\.isWhitespace)
             if line.isEmpty || line.hasPrefix("#") { continue }
             let parts = line.split(separator: ",", omittingEmptySubsequences: false).map { part in
-                part.trimmingCharacters(in: CharacterSet(charactersIn: " \""))
+                String(part.trimming { $0 == " " || $0 == "\"" })
             }
             guard parts.count == 3, !parts[0].isEmpty, let partition = Int32(parts[1]), partition >= 0, let offset = Int64(parts[2]), offset >= 0
             else {
@@ -78,6 +78,15 @@ enum OffsetFile {
         }
         if offsets.isEmpty { throw ClientError.invalid("\(name) holds no offsets") }
         return offsets
+    }
+}
+
+extension Substring {
+    /// Without what `isLeftOut` names at both ends.
+    fileprivate func trimming(_ isLeftOut: (Character) -> Bool) -> Substring {
+        var rest = drop(while: isLeftOut)
+        while let last = rest.last, isLeftOut(last) { rest.removeLast() }
+        return rest
     }
 }
 

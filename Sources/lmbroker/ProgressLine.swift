@@ -53,6 +53,14 @@ enum Figures {
         return (number < 0 ? "-" : "") + String(digits)
     }
 
+    /// `1234.50`, rounded to so many digits behind the point.
+    static func decimal(_ number: Double, digits: Int) -> String {
+        let unit = (0..<digits).reduce(1) { unit, _ in unit * 10 }
+        let units = Int((abs(number) * Double(unit)).rounded())
+        let fraction = digits > 0 ? "." + String(units % unit + unit).dropFirst() : ""
+        return (number < 0 && units > 0 ? "-" : "") + "\(units / unit)" + fraction
+    }
+
     /// `42 s`, `3 min 20 s`, `2 h 5 min`.
     static func duration(_ seconds: Double) -> String {
         let seconds = Int(seconds.rounded(.up))

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import Store
 
 /// `lmbroker stat DIR`: how the file of a store is used, and which processes look into it.
@@ -67,6 +67,6 @@ struct StatCommand: ParsableCommand {
     /// The name of a process of this machine, or `-`.
     private static func command(of processID: Int) -> String {
         guard let text = try? String(contentsOfFile: "/proc/\(processID)/comm", encoding: .utf8) else { return "-" }
-        return text.trimmingCharacters(in: .newlines)
+        return String(text.prefix { !$0.isNewline })
     }
 }

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -289,6 +290,12 @@ def test_serve_is_what_happens_without_a_subcommand_and_reads_a_file(tmp_path):
         assert len(connection.ask(METADATA, 12, topics=[dict(name="made")]).topics[0].partitions) == 7
     assert described.results[0].configs[0].value == "4321"
     broker.stop()
+
+
+def test_the_binary_needs_no_toolchain():
+    needed = re.findall(r"^\s*(\S+)", run_tool("ldd", BINARY).stdout, re.M)
+    assert "liblmdb.so.0" in needed
+    assert not [name for name in needed if re.search("swift|Foundation|dispatch|Blocks", name)]
 
 
 def test_consume_ends_when_its_reader_does(broker, topic):

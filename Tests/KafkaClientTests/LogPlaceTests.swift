@@ -50,5 +50,10 @@ struct LogPlaceTests {
         #expect(Figures.count(-1000) == "-1,000")
         #expect(Figures.bytes(999) == "999 B")
         #expect(Figures.bytes(12_345_678) == "12.3 MB")
+        #expect(Figures.decimal(1234.5, digits: 0) == "1235")
+        #expect(Figures.decimal(0.996, digits: 2) == "1.00")
+        #expect(Figures.decimal(7.005_4, digits: 3) == "7.005")
+        #expect(Figures.decimal(-0.25, digits: 1) == "-0.3")
+        #expect(Figures.decimal(-0.001, digits: 2) == "0.00")
     }
 }

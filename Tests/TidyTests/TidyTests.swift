@@ -6,6 +6,12 @@ import Testing
     private struct Source {
         let path: String
         let lines: [String]
+
+        /// The modules that it names.
+        var imports: [String] {
+            lines.filter { $0.contains("import ") && !$0.hasPrefix(" ") && !$0.hasPrefix("/") }
+                .compactMap { $0.split(separator: " ").last.map(String.init) }
+        }
     }
 
     /// The package's folder: this file is Tests/TidyTests/TidyTests.swift in it.
@@ -75,11 +81,15 @@ import Testing
         let ours = Set(Self.layers.keys).union(Self.layers.values.reduce(into: Set<String>()) { $0.formUnion($1) })
         for (module, allowed) in Self.layers {
             for source in try Self.sources(under: "Sources/\(module)") {
-                for line in source.lines where line.contains("import ") && !line.hasPrefix(" ") && !line.hasPrefix("/") {
-                    guard let name = line.split(separator: " ").last.map(String.init), ours.contains(name) else { continue }
-                    #expect(allowed.contains(name), "\(source.path) imports \(name)")
-                }
+                for name in source.imports where ours.contains(name) { #expect(allowed.contains(name), "\(source.path) imports \(name)") }
             }
+        }
+    }
+
+    /// With all of it the binary has 44 MB of ICU's tables.
+    @Test func nothingImportsMoreOfFoundationThanItsEssentials() throws {
+        for source in try Self.sources(under: "Sources") {
+            for name in source.imports where name.hasPrefix("Foundation") { #expect(name.split(separator: ".")[0] == "FoundationEssentials", "\(source.path)") }
         }
     }
 }

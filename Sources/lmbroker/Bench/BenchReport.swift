@@ -1,5 +1,3 @@
-import Foundation
-
 /// What a benchmark has found, for people or for programs.
 struct BenchReport {
     /// Of one direction: what was written, or what was read.
@@ -59,7 +57,7 @@ struct BenchReport {
 
     /// As many digits as the value deserves.
     private static func milliseconds(_ value: Double) -> String { number(value, value < 10 ? 2 : value < 100 ? 1 : 0) }
-    private static func number(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+    private static func number(_ value: Double, _ digits: Int) -> String { Figures.decimal(value, digits: digits) }
 
     private var jsonText: String {
         var out = Array("{\"workload\":".utf8)

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import Glibc
 import KafkaClient
 
 /// The time of one run: warm-up, then what counts, or less where it is interrupted.
@@ -37,9 +37,10 @@ struct BenchOutputOptions: ParsableArguments {
 
     func write(_ latencies: LatencyRecorder) throws {
         guard let histogram else { return }
-        do { try latencies.distribution.write(toFile: histogram, atomically: false, encoding: .utf8) } catch {
-            throw complaint("the histogram cannot be written to \(histogram): \(error.localizedDescription)")
-        }
+        let file = fopen(histogram, "we")
+        let isWritten = file.map { fputs(latencies.distribution, $0) >= 0 } ?? false
+        let isClosed = file.map { fclose($0) == 0 } ?? false
+        guard isWritten, isClosed else { throw complaint("\(StreamError("the histogram cannot be written to \(histogram)"))") }
     }
 }
 
