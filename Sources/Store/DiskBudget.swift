@@ -15,6 +15,7 @@ struct DiskBudget {
 
     /// As the system wants it.
     private let directory: [CChar]
+    private let nowNs: @Sendable () -> UInt64
     private let maxBytes: Int?
     /// The file cannot grow beyond it.
     private let mapByteCount: Int
@@ -46,8 +47,6 @@ struct DiskBudget {
     private static let doubtNs: UInt64 = 60_000_000_000
     /// `O_TMPFILE`, which Swift does not see.
     private static let unnamed: Int32 = 0o20_000_000 | O_DIRECTORY
-
-    private let nowNs: @Sendable () -> UInt64
 
     init(directory: String, maxBytes: Int?, mapByteCount: Int, fileByteCount: Int, nowNs: @escaping @Sendable () -> UInt64 = monotonicNs) {
         self.nowNs = nowNs

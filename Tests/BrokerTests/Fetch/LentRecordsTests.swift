@@ -103,19 +103,17 @@ import Testing
         writer.add(Answer(message: Encoded(bytes: [4], insertions: [])))
         let expected = try [1, 2, 3] + whole(partitions, held.store) + [4]
         #expect(writer.byteCount == expected.count)
-
         let pair = SocketPair(bufferByteCount: bufferByteCount)
-        let sent = writer.send(to: pair.ends[0], vectorCountMax: vectorCountMax)
+        expect(expected, of: writer, taken: writer.send(to: pair.ends[0], vectorCountMax: vectorCountMax), by: pair)
+    }
+
+    /// What the socket has taken, the first `sent` bytes, and the rest make `expected`. A socket that nobody is behind takes nothing.
+    private func expect(_ expected: [UInt8], of writer: AnswerWriter, taken sent: Int, by pair: SocketPair) {
         #expect(sent > 0 && sent < expected.count)
         var written = pair.received()
         #expect(written.count == sent)
         writer.write(from: sent) { written += Array($0.readableBytesView) }
         #expect(written == expected)
-        expectNothingIsTaken(of: writer, by: pair)
-    }
-
-    /// Nobody is there to take anything.
-    private func expectNothingIsTaken(of writer: AnswerWriter, by pair: SocketPair) {
         close(pair.ends[1])
         pair.ends[1] = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         #expect(writer.send(to: pair.ends[0]) == 0)
@@ -128,13 +126,7 @@ import Testing
         writer.add(Answer(message: Encoded(bytes: Array(expected[..<3]), insertions: [])))
         writer.add(Answer(message: Encoded(bytes: Array(expected[3...]), insertions: [])))
         let pair = SocketPair(bufferByteCount: 4_096)
-        let sent = writer.send(to: pair.ends[0])
-        #expect(sent > 0 && sent < expected.count)
-        var written = pair.received()
-        #expect(written.count == sent)
-        writer.write(from: sent) { written += Array($0.readableBytesView) }
-        #expect(written == expected)
-        expectNothingIsTaken(of: writer, by: pair)
+        expect(expected, of: writer, taken: writer.send(to: pair.ends[0]), by: pair)
     }
 
     @Test func whatIsCopiedOutStaysWhenTheSnapshotGoes() async throws {
