@@ -34,29 +34,8 @@ class Worker:
         self.process = subprocess.Popen([sys.executable, str(script), bootstrap, group, topic, str(path), protocol],
                                         stderr=subprocess.PIPE, text=True)
 
-    def kill(self):
-        self.process.kill()
-        self.process.communicate()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        said = self.process.communicate(timeout=30)[1]
-        assert self.process.returncode == 0, said
-
-
-class Workers:
-    """The group: workers with a number each, one file for what all of them have consumed."""
-
-    def __init__(self, bootstrap, topic, path, protocol):
-        self.make = lambda: Worker(bootstrap, topic, topic, path, protocol)
-        self.path, self.living = path, [self.make() for _ in range(WORKERS)]
-
-    def kill_one(self, chance):
-        self.living.pop(chance.randrange(len(self.living))).kill()
-        self.living.append(self.make())
-
     def consumed(self):
-        """{(partition, offset)} in whole lines of the file."""
+        """{(partition, offset)} in whole lines of its file: a worker may have been killed within a line."""
         if not self.path.exists():
             return set()
         whole = self.path.read_bytes().rpartition(b"\n")[0]
@@ -64,6 +43,37 @@ class Workers:
 
     def size(self):
         return self.path.stat().st_size if self.path.exists() else 0
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
+
+    def stop(self):
+        wait_for(self.path.exists, "the worker has its file, and so listens to signals")
+        self.process.send_signal(signal.SIGTERM)
+        said = self.process.communicate(timeout=30)[1]
+        assert self.process.returncode == 0, said
+
+
+class Workers:
+    """The group: so many workers at a time, each with a file for what it has consumed."""
+
+    def __init__(self, bootstrap, topic, directory, protocol):
+        directory.mkdir()
+        self.make = lambda number: Worker(bootstrap, topic, topic, directory / str(number), protocol)
+        self.living, self.dead = [self.make(number) for number in range(WORKERS)], []
+
+    def kill_one(self, chance):
+        victim = self.living.pop(chance.randrange(len(self.living)))
+        victim.kill()
+        self.dead.append(victim)
+        self.living.append(self.make(len(self.living) + len(self.dead)))
+
+    def consumed(self):
+        return set().union(*(worker.consumed() for worker in self.living + self.dead))
+
+    def size(self):
+        return sum(worker.size() for worker in self.living + self.dead)
 
     def __enter__(self):
         return self
