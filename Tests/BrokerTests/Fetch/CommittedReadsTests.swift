@@ -71,7 +71,7 @@ import Testing
             try await broker.appendTransactional([2], to: partition, Self.producerID, epoch: 0, sequence: 0, timestamp: 1)
             let request = FetchRequest(committed: "t", incremental ? [] : [(0, 0), (1, 0)], maxWaitMs: 60_000, session: session)
             let fetch = try client.send(request, version: 12)
-            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() == 0)
             // More of the same transaction is nothing to a reader of committed records.
             try await broker.appendTransactional([3], to: partition, Self.producerID, epoch: 0, sequence: 1, timestamp: 1)
             #expect(await broker.parkedFetchCount() == 1)
@@ -95,7 +95,7 @@ import Testing
             }
             let client = try broker.connect()
             let fetch = try client.send(FetchRequest(committed: "t", [(0, 0)], maxWaitMs: 60_000, minBytes: 3000), version: 12)
-            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() == 0)
             try await broker.end(Self.producerID, 0, false, [partition])
             let answer = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)
             #expect(answer.recordBytes(0) ?? 0 > 6000)

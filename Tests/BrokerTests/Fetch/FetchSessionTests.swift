@@ -31,7 +31,7 @@ import Testing
             let client = try broker.connect()
             let opened = try client.ask(FetchRequest("wait", [(0, 0)], session: (0, 0)), version: 12)
             let fetch = try client.send(FetchRequest("wait", [], maxWaitMs: 60_000, session: (opened.sessionID, 1)), version: 12)
-            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() == 0)
             try await broker.append([1], to: topic.partitions[0], timestamp: 1)
             #expect(try client.receive(FetchRequest.self, version: 12, correlationID: fetch).recordBytes(0) ?? 0 > 0)
         }

@@ -189,7 +189,7 @@ import Testing
             let sent = try late.send(fetch, version: 12)
             try late.awaitAnswer()
             _ = await broker.store.perform(.deleteTopic(id: topic.id))
-            while broker.store.statistics().freeByteCount < 8_000_000 { await Task.yield() }
+            try await wait(while: broker.store.statistics().freeByteCount < 8_000_000)
             let fileByteCount = broker.store.statistics().fileByteCount
             let other = try await broker.createTopic("later")
             for _ in 0..<8 { try await broker.append([UInt8](repeating: 0xee, count: 900_000), to: other.partitions[0], timestamp: 1) }
@@ -208,15 +208,15 @@ import Testing
             let client = try broker.connect()
             let parked = try client.send(FetchRequest("empty", [(0, 0)], maxWaitMs: 100_000), version: 12)
             let behind = try client.send(FetchRequest("full", [(0, 0)], partitionMaxBytes: 100 << 20), version: 12)
-            while broker.server.context.responseBytes.usedBytes < 2_700_000 { await Task.yield() }
+            try await wait(while: broker.server.context.responseBytes.usedBytes < 2_700_000)
             for _ in 0..<5 {
                 try await broker.append([8], to: full.partitions[0], timestamp: 1)
-                while broker.store.statistics().oldestReaderLag > 0 { await Task.yield() }
+                try await wait(while: broker.store.statistics().oldestReaderLag > 0)
             }
             try await broker.append([9], to: empty.partitions[0], timestamp: 1)
             #expect(try client.receive(FetchRequest.self, version: 12, correlationID: parked).recordBytes(0) ?? 0 > 0)
             #expect(try client.receive(FetchRequest.self, version: 12, correlationID: behind).recordBytes(0) ?? 0 > 2_700_000)
-            while broker.server.context.responseBytes.usedBytes > 0 { await Task.yield() }
+            try await wait(while: broker.server.context.responseBytes.usedBytes > 0)
         }
     }
 

@@ -11,7 +11,7 @@ import Testing
             let topic = try await broker.createTopic("woken", partitions: 2)
             let client = try broker.connect()
             let fetch = try client.send(FetchRequest("woken", [(0, 0), (1, 0)], maxWaitMs: 60_000), version: 12)
-            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() == 0)
             try await broker.append([1, 2, 3], to: topic.partitions[1], timestamp: 1)
             let answer = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)
             #expect(answer.recordBytes(0) == 0)
@@ -25,7 +25,7 @@ import Testing
             let topic = try await broker.createTopic("patient")
             let client = try broker.connect()
             let fetch = try client.send(FetchRequest("patient", [(0, 0)], maxWaitMs: 60_000, minBytes: 3000), version: 12)
-            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() == 0)
             for _ in 0..<3 { try await broker.append([UInt8](repeating: 1, count: 1000), to: topic.partitions[0], timestamp: 1) }
             let answer = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)
             #expect(answer.recordBytes(0) ?? 0 >= 3000)
@@ -85,9 +85,9 @@ import Testing
             do {
                 let client = try broker.connect()
                 for _ in 0..<5 { try client.send(FetchRequest("left", [(0, 0)], maxWaitMs: 600_000), version: 12) }
-                while await broker.parkedFetchCount() < 5 { await Task.yield() }
+                try await wait(while: await broker.parkedFetchCount() < 5)
             }
-            while await broker.parkedFetchCount() > 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() > 0)
         }
     }
 
@@ -97,7 +97,7 @@ import Testing
             let client = try broker.connect()
             // Two megabytes of one partition.
             try client.send(FetchRequest("quiet", Array(repeating: (0, 0), count: 70_000), maxWaitMs: 600_000), version: 12)
-            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() == 0)
             #expect(broker.server.context.requestBytes.usedBytes == 0)
             #expect(try !broker.connect().ask(ApiVersionsRequest(), version: 0).apiKeys.isEmpty)
         }
@@ -116,7 +116,7 @@ import Testing
                 frames += encodeRequest(request, correlationID: Int32(epoch), clientID: "test", version: 12).bytes
             }
             try client.write(frames)
-            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() == 0)
             let enough = broker.server.context.connectionLimits.answerBytesMax / (partitionCount * WaitingFetch.bytesWaitingPerTarget) + 1
             #expect(await broker.parkedFetchCount() <= enough)
         }
@@ -128,7 +128,7 @@ import Testing
             let topic = try await broker.createTopic("ended")
             let client = try broker.connect()
             let fetch = try client.send(FetchRequest("ended", [(0, 0)], maxWaitMs: 600_000), version: 12)
-            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() == 0)
             async let deleted = broker.store.perform(.deleteTopic(id: topic.id))
             if isMadeAnew { _ = await (deleted, broker.store.perform(.createTopic(name: "ended", id: nil, partitionCount: 1, configs: [:]))) }
             _ = await deleted
@@ -144,7 +144,7 @@ import Testing
             let request = FetchRequest("often", [(0, 0), (0, 0), (0, 0)], maxWaitMs: 60_000)
             let clients = try (0..<3).map { _ in try broker.connect() }
             let fetches = try clients.map { try $0.send(request, version: 12) }
-            while await broker.parkedFetchCount() < 3 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() < 3)
             try await broker.append([1], to: topic.partitions[0], timestamp: 1)
             for (client, fetch) in zip(clients, fetches) {
                 let answer = try client.receive(FetchRequest.self, version: 12, correlationID: fetch)

@@ -16,7 +16,7 @@ import Testing
                 var joining = join
                 joining.groupID = "g\(count)"
                 try broker.connect().send(joining, version: 3)
-                while groups.list(states: [], types: []).count < count { await Task.yield() }
+                try await wait(while: groups.list(states: [], types: []).count < count)
             }
             var late = join
             late.groupID = "late"

@@ -174,7 +174,7 @@ import Testing
             let joining = try member.send(join)
             // Its answer comes with the first generation: until then others are asked how far it is.
             let description = DescribeGroupsRequest { $0.groups = ["g"] }
-            while try client.ask(description).groups[0].groupState != "PreparingRebalance" { await Task.yield() }
+            try await wait(while: try client.ask(description).groups[0].groupState != "PreparingRebalance")
             let pending = try client.ask(
                 TxnOffsetCommitRequest {
                     ($0.transactionalID, $0.groupID) = ("x", "g")

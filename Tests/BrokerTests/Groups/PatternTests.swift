@@ -25,7 +25,7 @@ import Testing
             defer { gate.signal() }
             broker.server.context.readers.submit { _ in gate.wait() }
             let sent = try client.send(heartbeat("new", pattern: "o.*"))
-            while broker.server.context.requestBytes.usedBytes == 0 { await Task.yield() }
+            try await wait(while: broker.server.context.requestBytes.usedBytes == 0)
             #expect(try other.ask(heartbeat("plain", names: ["orders"])).errorCode == .none)
             // One that the group knows is not looked up again.
             #expect(try other.ask(heartbeat("known", 1, pattern: "o.*")).errorCode == .none)

@@ -68,7 +68,7 @@ import Testing
             }
             #expect(try broker.connect().isClosed())
             clients.removeLast()
-            while await broker.server.connectionCount() > 2 { await Task.yield() }
+            try await wait(while: await broker.server.connectionCount() > 2)
             _ = try broker.connect().ask(ApiVersionsRequest())
             withExtendedLifetime(clients) {}
         }
@@ -111,7 +111,7 @@ import Testing
             for id in sent {
                 #expect(try greedy.receive(FetchRequest.self, version: 12, correlationID: id).recordBytes(0) ?? 0 > 7_000_000)
             }
-            while broker.server.context.responseBytes.usedBytes > 0 { await Task.yield() }
+            try await wait(while: broker.server.context.responseBytes.usedBytes > 0)
         }
     }
 

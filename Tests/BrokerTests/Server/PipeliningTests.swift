@@ -41,7 +41,7 @@ import Testing
                 #expect(try client.receive(FetchRequest.self, version: 12, correlationID: fetch).recordBytes(0) ?? 0 > 3_500_000)
                 for id in behind { _ = try client.receive(ProduceRequest.self, version: 9, correlationID: id) }
             }
-            while broker.server.context.responseBytes.usedBytes > 0 { await Task.yield() }
+            try await wait(while: broker.server.context.responseBytes.usedBytes > 0)
         }
     }
 
@@ -93,7 +93,7 @@ import Testing
             }
             let member = try broker.connect()
             try member.send(join, version: 2)
-            while broker.server.context.groups.list(states: [], types: []).isEmpty { await Task.yield() }
+            try await wait(while: broker.server.context.groups.list(states: [], types: []).isEmpty)
             #expect(try !broker.connect().ask(ApiVersionsRequest(), version: 0).apiKeys.isEmpty)
             #expect(broker.server.context.requestBytes.usedBytes == 0)
         }
@@ -138,7 +138,7 @@ import Testing
         let client = try broker.connect()
         try client.write(Array(frames.joined()))
         let taken = broker.server.context.requestBytes
-        while taken.usedBytes == 0 { await Task.yield() }
+        try await wait(while: taken.usedBytes == 0)
         // Behind what the loop does now.
         _ = await broker.parkedFetchCount()
         // A frame is counted without its length.
@@ -203,7 +203,7 @@ import Testing
             let waiting = try broker.connect()
             let fetch = try waiting.send(FetchRequest("stopped", [(0, 0)], maxWaitMs: 60_000), version: 12)
             _ = try client.ask(ApiVersionsRequest())
-            while await broker.parkedFetchCount() == 0 { await Task.yield() }
+            try await wait(while: await broker.parkedFetchCount() == 0)
             await broker.server.stop()
             let fetched = try waiting.receive(FetchRequest.self, version: 12, correlationID: fetch)
             #expect(fetched.recordBytes(0) == 0)

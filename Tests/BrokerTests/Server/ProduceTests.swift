@@ -165,13 +165,13 @@ import Testing
             for _ in 0..<2 { broker.server.context.openers.submit { _ in mayGo.wait() } }
             var client: WireClient? = try broker.connect()
             try client?.send(ProduceRequest("gone", batch: one, acks: 0), version: 9, records: one)
-            while broker.server.context.requestBytes.usedBytes == 0 { await Task.yield() }
+            try await wait(while: broker.server.context.requestBytes.usedBytes == 0)
             client = nil
-            while await broker.server.connectionCount() > 0 { await Task.yield() }
+            try await wait(while: await broker.server.connectionCount() > 0)
             #expect(broker.server.context.requestBytes.usedBytes >= one.count)
             for _ in 0..<2 { mayGo.signal() }
-            while topic.partitions[0].highWatermark == 0 { await Task.yield() }
-            while broker.server.context.requestBytes.usedBytes > 0 { await Task.yield() }
+            try await wait(while: topic.partitions[0].highWatermark == 0)
+            try await wait(while: broker.server.context.requestBytes.usedBytes > 0)
         }
     }
 
