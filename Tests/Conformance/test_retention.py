@@ -31,17 +31,16 @@ def test_old_records_go_and_new_ones_stay(start_broker, topic):
         for age in (300_000, 200_000, 100_000, 5_000, 0):
             for _ in range(10):
                 produce(connection, topic, batch([b"x" * 30_000] * 3, timestamp=now - age))
-        start = await_beginning(connection, topic, lambda offset: offset > 0)
-        # Whole extents go, so a few old records may stay beside a young one; no young one may go.
-        assert start <= 90
-        await_beginning(connection, topic, lambda offset: offset >= 60)
-        first = batches(fetch_one(connection, topic, offset=beginning(connection, topic)).records)[0]
-        assert first.base_offset <= beginning(connection, topic) <= first.last_offset
+        # Whole extents go. Batches as large as these share none, so that no old record stays, and no young one may go.
+        start = await_beginning(connection, topic, lambda offset: offset >= 90)
+        assert start == 90
+        first = batches(fetch_one(connection, topic, offset=start).records)[0]
+        assert first.base_offset == start
         assert list_offset(connection, topic, -1).offset == 150
     broker.kill()
     broker.start()
     with broker.connect() as connection:
-        assert 60 <= beginning(connection, topic) <= 90
+        assert beginning(connection, topic) == 90
 
 
 def test_bytes_are_limited_for_each_partition(start_broker, topic):
