@@ -61,19 +61,24 @@ class Workers:
     def __init__(self, bootstrap, topic, directory, protocol):
         directory.mkdir()
         self.make = lambda number: Worker(bootstrap, topic, topic, directory / str(number), protocol)
-        self.living, self.dead = [self.make(number) for number in range(WORKERS)], []
+        self.all, self.living = [], []
+        for _ in range(WORKERS):
+            self.start_one()
+
+    def start_one(self):
+        worker = self.make(len(self.all))
+        self.all.append(worker)
+        self.living.append(worker)
 
     def kill_one(self, chance):
-        victim = self.living.pop(chance.randrange(len(self.living)))
-        victim.kill()
-        self.dead.append(victim)
-        self.living.append(self.make(len(self.living) + len(self.dead)))
+        self.living.pop(chance.randrange(len(self.living))).kill()
+        self.start_one()
 
     def consumed(self):
-        return set().union(*(worker.consumed() for worker in self.living + self.dead))
+        return set().union(*(worker.consumed() for worker in self.all))
 
     def size(self):
-        return sum(worker.size() for worker in self.living + self.dead)
+        return sum(worker.size() for worker in self.all)
 
     def __enter__(self):
         return self
