@@ -6,10 +6,11 @@ internal import Store
 struct MetadataHandler: Handler {
     func handle(_ request: MetadataRequest, _ call: Call, _ reply: Reply) {
         guard let asked = request.topics else { return answerAll(request, call, reply) }
-        if (10..<12).contains(reply.version), asked.contains(where: { !$0.topicID.isZero }) {
+        let isByID = asked.contains { !$0.topicID.isZero }
+        if isByID, reply.version < 12 {
             return reply.send(Self.response(asked.map { Self.refused($0, .invalidRequest) }, request, call))
         }
-        let lookups = Self.unique(asked)
+        let lookups = Self.unique(isByID ? Self.byIDs(asked) : asked)
         var creation = TopicCreation(call.broker)
         let mayCreate = request.allowAutoTopicCreation && call.broker.configuration.current.autoCreateTopics
         var found: [Found] = []
@@ -66,6 +67,15 @@ struct MetadataHandler: Handler {
             return store.topic(named: plan.name).map { .topic($0) } ?? .refused(lookup, .leaderNotAvailable)
         case .failure(let code, _): return .refused(lookup, code)
         default: return .refused(lookup, .unknownServerError)
+        }
+    }
+
+    /// What a request with any id asks for: by ids alone, as of Kafka. Java's client has empty names beside them.
+    private static func byIDs(_ asked: [MetadataRequest.Topic]) -> [MetadataRequest.Topic] {
+        asked.filter { !$0.topicID.isZero }.map { topic in
+            var lookup = topic
+            lookup.name = nil
+            return lookup
         }
     }
 

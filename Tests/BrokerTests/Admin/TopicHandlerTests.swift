@@ -70,6 +70,23 @@ import Testing
         }
     }
 
+    /// Java's client asks by id with an empty name beside it, as Kafka's brokers take no notice of names then.
+    @Test func aRequestWithAnIdIsOneByIdsWhateverNamesItHas() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("t")
+            try await broker.createTopic("named")
+            let unknown = Uuid.random()
+            var request = MetadataRequest(ids: [topic.id, topic.id, unknown, Uuid()])
+            for (index, name) in ["", "else", "", "named"].enumerated() { request.topics?[index].name = name }
+            request.allowAutoTopicCreation = true
+            let topics = try broker.connect().ask(request, version: 12).topics
+            #expect(topics.map(\.name) == ["t", nil])
+            #expect(topics.map(\.topicID) == [topic.id, unknown])
+            #expect(topics.map(\.errorCode) == [.none, .unknownTopicID])
+            #expect(broker.store.topics().map(\.name) == ["named", "t"])
+        }
+    }
+
     @Test func aCatalogTooLargeForTheLoopIsAnsweredWhole() async throws {
         try await TestBroker.with { broker in
             for index in 0..<3 { try await broker.createTopic("wide\(index)", partitions: 2000) }
