@@ -2,7 +2,7 @@
 
 # Debian packages, named here and nowhere else.
 BUILD_PACKAGES := liblmdb-dev libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libisal-dev pkg-config
-TEST_PACKAGES  := kcat lmdb-utils gcc libc6-dev e2fsprogs python3-venv
+TEST_PACKAGES  := kcat lmdb-utils gcc libc6-dev e2fsprogs python3-venv openjdk-17-jdk-headless
 BENCH_PACKAGES := librdkafka-dev lmdb-utils gcc libc6-dev
 
 SWIFT  ?= swift
@@ -115,7 +115,8 @@ install-test:
 install-bench:
 	$(call install,$(BENCH_PACKAGES))
 
-.venv/installed: Tests/Conformance/requirements.txt
+.venv/installed: Tests/Conformance/requirements.txt Tests/Conformance/java/fetch_jars.py
 	python3 -m venv .venv
 	.venv/bin/pip install -q --disable-pip-version-check -r $<
+	.venv/bin/python Tests/Conformance/java/fetch_jars.py .venv/jars
 	touch $@

@@ -8,9 +8,9 @@ import pytest
 
 from broker import Broker
 
-for tool in ("kcat", "mdb_copy", "mdb_stat", "mdb_dump", "cc"):
+for tool in ("kcat", "mdb_copy", "mdb_stat", "mdb_dump", "cc", "javac"):
     if shutil.which(tool) is None:
-        raise pytest.UsageError(f"{tool} is missing: apt-get install kcat lmdb-utils gcc libc6-dev")
+        raise pytest.UsageError(f"{tool} is missing: apt-get install kcat lmdb-utils gcc libc6-dev openjdk-17-jdk-headless")
 
 
 def pytest_addoption(parser):
