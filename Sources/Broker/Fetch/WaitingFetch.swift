@@ -23,6 +23,7 @@ final class WaitingFetch: @unchecked Sendable {
     private var findings: [FetchFinding] = []
     private var availableBytes = 0
     private var urgentCount = 0
+    private var hasPartitions = false
 
     init(_ request: FetchRequest, plan: FetchPlan, call: Call, reply: Reply) {
         // Not the call itself, with its frame: see `releaseRequest`.
@@ -48,6 +49,7 @@ final class WaitingFetch: @unchecked Sendable {
         }
         availableBytes = 0
         urgentCount = 0
+        hasPartitions = plan.targets.contains { $0.partition != nil }
         for index in plan.targets.indices { look(index) }
         return isSatisfied
     }
@@ -55,17 +57,21 @@ final class WaitingFetch: @unchecked Sendable {
     /// Looks at one target again. True when the answer need not wait any longer.
     func survey(_ target: Int) -> Bool {
         availableBytes -= findings[target].availableBytes
-        if findings[target].isUrgent { urgentCount -= 1 }
+        if completes(target) { urgentCount -= 1 }
         look(target)
         return isSatisfied
     }
 
-    private var isSatisfied: Bool { urgentCount > 0 || availableBytes >= minBytes || plan.targets.isEmpty }
+    private var isSatisfied: Bool { urgentCount > 0 || availableBytes >= minBytes || !hasPartitions }
+
+    /// What is not there keeps nobody from waiting for what is, as of Kafka: Java's consumer asks for it again and again, without
+    /// a pause, until it has another leader to ask. What ceases to be there during the wait ends it.
+    private func completes(_ target: Int) -> Bool { findings[target].isUrgent && plan.targets[target].partition != nil }
 
     private func look(_ index: Int) {
         findings[index] = finding(index)
         availableBytes += findings[index].availableBytes
-        if findings[index].isUrgent { urgentCount += 1 }
+        if completes(index) { urgentCount += 1 }
     }
 
     private func finding(_ index: Int) -> FetchFinding {

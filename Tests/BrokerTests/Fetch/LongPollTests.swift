@@ -47,10 +47,32 @@ import Testing
             let client = try broker.connect()
             let beyond = try client.ask(FetchRequest("short", [(0, 5)], maxWaitMs: 60_000), version: 12)
             #expect(beyond.partitions.map(\.errorCode) == [.offsetOutOfRange])
-            let unknown = try client.ask(FetchRequest("short", [(0, 0), (9, 0)], maxWaitMs: 60_000), version: 12)
-            #expect(unknown.partitions.map(\.errorCode) == [.none, .unknownTopicOrPartition])
+            let unknown = try client.ask(FetchRequest("short", [(8, 0), (9, 0)], maxWaitMs: 60_000), version: 12)
+            #expect(unknown.partitions.map(\.errorCode) == [.unknownTopicOrPartition, .unknownTopicOrPartition])
             let byID = try client.ask(FetchRequest("", [(0, 0)], maxWaitMs: 60_000), version: 13)
             #expect(byID.partitions.map(\.errorCode) == [.unknownTopicID])
+        }
+    }
+
+    /// Nor do they end the wait of a session that names them again and again, as Java's consumer does of a topic that was made anew with
+    /// fewer partitions.
+    @Test func aPartitionThatIsNotThereKeepsNobodyFromWaitingForThoseThatAre() async throws {
+        try await TestBroker.with { broker in
+            let topic = try await broker.createTopic("fewer")
+            let client = try broker.connect()
+            let first = try client.send(FetchRequest("fewer", [(0, 0), (9, 0)], maxWaitMs: 60_000, session: (0, 0)), version: 12)
+            try await wait(while: await broker.parkedFetchCount() == 0)
+            try await broker.append([1], to: topic.partitions[0], timestamp: 1)
+            let opened = try client.receive(FetchRequest.self, version: 12, correlationID: first)
+            #expect(opened.partitions.map(\.errorCode) == [.none, .unknownTopicOrPartition])
+            var next = FetchRequest("fewer", [(0, 1)], maxWaitMs: 60_000, session: (opened.sessionID, 1))
+            let second = try client.send(next, version: 12)
+            try await wait(while: await broker.parkedFetchCount() == 0)
+            try await broker.append([2], to: topic.partitions[0], timestamp: 2)
+            let told = try client.receive(FetchRequest.self, version: 12, correlationID: second)
+            #expect(told.partitions.map(\.errorCode).sorted { $0.rawValue < $1.rawValue } == [.none, .unknownTopicOrPartition])
+            next = FetchRequest("fewer", [(0, 2)], maxWaitMs: 50, session: (opened.sessionID, 2))
+            #expect(try client.ask(next, version: 12).partitions.map(\.errorCode) == [.unknownTopicOrPartition])
         }
     }
 
