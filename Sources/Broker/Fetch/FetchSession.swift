@@ -9,6 +9,7 @@ final class FetchSession: Sendable {
     private struct Told: Equatable {
         var highWatermark: Int64 = -1
         var logStartOffset: Int64 = -1
+        var isError = false
     }
 
     private struct State {
@@ -56,7 +57,8 @@ final class FetchSession: Sendable {
             state.lastUsed = now
             for topic in request.topics { change(&state, topic, store) }
             forget(&state, request.forgottenTopicsData)
-            return FetchPlan(targets: state.targets, order: state.order, session: self, isIncremental: true)
+            let isAllInError = state.told.allSatisfy(\.isError)
+            return FetchPlan(targets: state.targets, order: state.order, session: self, isIncremental: true, wasAllInError: isAllInError)
         }
     }
 
@@ -106,7 +108,7 @@ final class FetchSession: Sendable {
                 // An error is told each time, and when it is over so are the bounds.
                 let told =
                     finding.errorCode == .none
-                    ? Told(highWatermark: finding.highWatermark, logStartOffset: finding.logStartOffset) : Told()
+                    ? Told(highWatermark: finding.highWatermark, logStartOffset: finding.logStartOffset) : Told(isError: true)
                 let isNews = !isIncremental || finding.isUrgent || finding.records.length > 0 || told != state.told[index]
                 state.told[index] = told
                 return isNews

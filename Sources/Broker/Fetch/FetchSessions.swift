@@ -12,6 +12,8 @@ struct FetchPlan: Sendable {
     var session: FetchSession?
     /// Only partitions with news are answered.
     var isIncremental = false
+    /// The answer before told an error of every partition.
+    var wasAllInError = false
 }
 
 /// The incremental fetch sessions of a broker (KIP-227). They outlive connections, and are bounded in number

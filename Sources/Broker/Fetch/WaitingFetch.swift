@@ -62,10 +62,14 @@ final class WaitingFetch: @unchecked Sendable {
         return isSatisfied
     }
 
-    private var isSatisfied: Bool { urgentCount > 0 || availableBytes >= minBytes || !hasPartitions }
+    private var isSatisfied: Bool {
+        if urgentCount > 0 || availableBytes >= minBytes || plan.targets.isEmpty { return true }
+        // Who has been told that nothing of it is there waits before hearing it again.
+        return !hasPartitions && !plan.wasAllInError
+    }
 
-    /// What is not there keeps nobody from waiting for what is, as of Kafka: Java's consumer asks for it again and again, without
-    /// a pause, until it has another leader to ask. What ceases to be there during the wait ends it.
+    /// What is not there keeps nobody from waiting for what is, as of Kafka: Java's consumer asks the leader that a partition had for it
+    /// again and again, without a pause. What ceases to be there during the wait ends it.
     private func completes(_ target: Int) -> Bool { findings[target].isUrgent && plan.targets[target].partition != nil }
 
     private func look(_ index: Int) {

@@ -76,6 +76,21 @@ import Testing
         }
     }
 
+    /// Java's consumer asks for a topic that was deleted some thousand times a second, if it may.
+    @Test func whoAsksAgainForWhatIsNotThereWaits() async throws {
+        try await TestBroker.with { broker in
+            let client = try broker.connect()
+            let opened = try client.ask(FetchRequest("gone", [(0, 0)], maxWaitMs: 60_000, session: (0, 0)), version: 12)
+            #expect(opened.partitions.map(\.errorCode) == [.unknownTopicOrPartition])
+            let more = try client.ask(FetchRequest("gone", [(1, 0)], maxWaitMs: 60_000, session: (opened.sessionID, 1)), version: 12)
+            #expect(more.partitions.map(\.errorCode) == [.unknownTopicOrPartition, .unknownTopicOrPartition])
+            let again = try client.send(FetchRequest("gone", [], maxWaitMs: 400, session: (opened.sessionID, 2)), version: 12)
+            try await wait(while: await broker.parkedFetchCount() == 0)
+            let told = try client.receive(FetchRequest.self, version: 12, correlationID: again)
+            #expect(told.partitions.map(\.errorCode) == [.unknownTopicOrPartition, .unknownTopicOrPartition])
+        }
+    }
+
     /// Of a topic that is there, a partition is missing and not the topic.
     @Test func aPartitionBeyondTheTopicsIsUnknownByIDToo() async throws {
         try await TestBroker.with { broker in
