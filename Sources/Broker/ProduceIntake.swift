@@ -116,7 +116,10 @@ struct ProduceIntake: Sendable {
         let rules = self.rules(settings)
         let header = try validate(slice, rules)
         let isKept = settings.keptCodec.map { $0 == header.codec } ?? true
-        if !isKept || (rules.requireKeys && header.codec != CompressionCodec.none) { unopened.append((appends.count, settings)) }
+        let isPacked = header.codec != CompressionCodec.none
+        // Sarama of before 2025 leaves −1 for the greatest timestamp, by which records are found and kept.
+        let isTimeMissing = rules.timestampType == .createTime && header.maxTimestamp < header.baseTimestamp
+        if !isKept || (isPacked && (rules.requireKeys || isTimeMissing)) { unopened.append((appends.count, settings)) }
         return Append(partition: topic.partitions[Int(partition.index)], frame: frame, slice: slice, header: header)
     }
 

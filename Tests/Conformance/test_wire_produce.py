@@ -167,6 +167,18 @@ def test_log_append_time_is_stamped_and_told(connection, broker, topic):
     assert stored.crc == crc32c(stored.data[21:]), "the checksum covers the new attributes and time"
 
 
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_a_greatest_timestamp_that_is_missing_is_found_in_the_records(connection, broker, topic, codec):
+    broker.create_topic(topic)
+    now = int(time.time() * 1000)
+    assert produce(connection, topic, batch([b"x", b"y"], timestamp=now, max_timestamp=-1, codec=codec)).error_code == 0
+    stored, = batches(fetch_one(connection, topic).records)
+    assert (stored.first_timestamp, stored.max_timestamp) == (now, now)
+    assert stored.crc == crc32c(stored.data[21:]), "the checksum covers the time"
+    found = list_offset(connection, topic, now - 1000)
+    assert (found.offset, found.timestamp) == (0, now)
+
+
 def test_a_compacted_topic_wants_keys_and_says_which_record_has_none(connection, broker, topic):
     broker.create_topic(topic, cleanup_policy="compact")
     for codec in ("none", "gzip", "zstd"):

@@ -107,6 +107,24 @@ import Testing
         }
     }
 
+    /// As Sarama did until 2025. Kafka looks at every record of every batch.
+    @Test(arguments: [CompressionCodec.gzip, .snappy, .lz4, .zstd])
+    func aGreatestTimestampThatIsMissingIsFoundInTheRecords(_ codec: CompressionCodec) async throws {
+        try await TestBroker.with { broker in
+            try await broker.createTopic("times")
+            let client = try broker.connect()
+            var builder = RecordBatchBuilder()
+            for time in [1_000, 3_000, 2_000] as [Int64] { builder.append(key: nil, value: [1], timestamp: time) }
+            var sent = try builder.finish(codec: codec)
+            sent.withUnsafeMutableBytes { RecordBatchHeader.patch($0, maxTimestamp: -1) }
+            #expect(errors(try client.ask(ProduceRequest("times", batch: sent), version: 9, records: sent)) == [.none])
+            for (asked, time, offset) in [(-3, 3_000, 1), (0, 1_000, 0), (2_500, 3_000, 1), (3_001, -1, -1)] as [(Int64, Int64, Int64)] {
+                let found = try client.ask(ListOffsetsRequest("times", [(0, asked)]), version: 7).topics[0].partitions[0]
+                #expect(found.timestamp == time && found.offset == offset)
+            }
+        }
+    }
+
     /// Batches that are opened keep their place among those of their connection, and nobody else waits for them.
     @Test func openingHoldsBackTheConnectionAloneAndNotTheLoop() async throws {
         try await TestBroker.with(["num.network.threads=1"]) { broker in
