@@ -40,6 +40,14 @@ import Testing
         for (codec, hex) in joined { #expect(try unpack(codec, CapturedBatch.bytes(hex)) == Array("first,second".utf8), "\(codec)") }
     }
 
+    /// Java's producer at its highest level streams frames that do not tell their content's size and ask for a window of 2^27 bytes.
+    @Test func aZstdFrameMayAskForTheWindowOfTheHighestLevel() throws {
+        // One raw block, the last, of two bytes; the window's power of two, less ten, stands in the upper five bits.
+        func frame(windowLog: UInt8) -> [UInt8] { [0x28, 0xb5, 0x2f, 0xfd, 0x00, (windowLog - 10) << 3, 0x11, 0x00, 0x00, 1, 2] }
+        for limit in [2, 1 << 20, 64 << 20] { #expect(try unpack(.zstd, frame(windowLog: 27), limit: limit) == [1, 2]) }
+        #expect(throws: CompressionError.corrupt(.zstd)) { try unpack(.zstd, frame(windowLog: 28)) }
+    }
+
     @Test func framedSnappyStreamsMayBeJoined() throws {
         let joined = try pack(.snappy, Array("first,".utf8)) + pack(.snappy, Array("second".utf8))
         #expect(try unpack(.snappy, joined) == Array("first,second".utf8))

@@ -16,9 +16,8 @@ enum Zstandard {
         guard bytes.count > 0 else { throw .corrupt(.zstd) }
         guard let context = unsafe ZSTD_createDCtx() else { throw .library(.zstd) }
         defer { unsafe ZSTD_freeDCtx(context) }
-        // A frame may ask for a window of gigabytes; what need not fit the limit need not be kept.
-        let parameter = unsafe ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, windowLog(limit: limit))
-        if ZSTD_isError(parameter) != 0 { throw .library(.zstd) }
+        // A frame may ask for a window of gigabytes. The library takes one of 128 MiB at most, which is the highest level's where the
+        // content's size is not told; its memory is touched only as far as records come out.
         var output = BoundedOutput(limit: limit, expecting: CompressionCodec.expectedByteCount(from: bytes.count))
         var input = unsafe ZSTD_inBuffer(src: bytes.baseAddress, size: bytes.count, pos: 0)
         while true {
@@ -33,11 +32,5 @@ enum Zstandard {
             if hint == 0, ended { return output.array }
             if unsafe piece.pos == 0 && input.pos == before { throw .corrupt(.zstd) }
         }
-    }
-
-    /// The least power of two that holds `limit`, within what the library's highest level (8 MiB to 128 MiB) writes.
-    private static func windowLog(limit: Int) -> Int32 {
-        let needed = Int.bitWidth - max(limit - 1, 0).leadingZeroBitCount
-        return Int32(min(max(needed, 23), 27))
     }
 }
